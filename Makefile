@@ -1,0 +1,49 @@
+# make help lists the targets. Everything runs in .venv, which is made when it is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PYTHONDONTWRITEBYTECODE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test test-all check format tensorboard bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv and install the pinned set (again only when its inputs change)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "burnish needs Python 3.11 or later; name one: make PYTHON=python3.12 setup"; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+train: $(STAMP) ## train the default experiment (digits, no download); make train ARGS='model=mlp'
+	$(BIN)/python src/train.py $(ARGS)
+
+test: $(STAMP) ## all tests but the slow ones
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not gpu'
+
+test-all: $(STAMP) ## all tests, the slow ones too
+	$(BIN)/python -m pytest -n 2 -m 'not gpu'
+
+check: $(STAMP) ## formatter, linter, strict type checker
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## let the formatter and the linter mend what they can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+tensorboard: $(STAMP) ## look at all runs under outputs/
+	$(BIN)/tensorboard --logdir outputs
+
+bench: $(STAMP) ## the benchmarks' tables
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean: ## remove caches and builds; runs, data and .venv stay
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

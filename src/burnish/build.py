@@ -1,0 +1,222 @@
+"""From a checked configuration to objects: the only caller of ``hydra.utils.instantiate``.
+
+The configuration arrives as plain containers. What it may name is settled by the whitelist of
+:mod:`burnish.config.targets`, which Hydra enforces again here on the objects that names resolve to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
+from torch import nn
+from torch.optim import Optimizer
+
+from burnish.config.targets import whitelist
+from burnish.data.base import ImageDataModule
+from burnish.errors import BurnishError, ConfigError
+from burnish.learner.checkpoint import BestAndLast
+from burnish.learner.module import ClassifierModule, Schedule
+from burnish.learner.reproducible import Reproducible
+from burnish.nn.optim import fused_by_default, parameter_groups
+from burnish.spec import ImageSpec
+
+Config = Mapping[str, Any]
+
+# What a constructor raises when a value is wrong; anything else is a bug and keeps its traceback.
+VALUE_ERRORS = (TypeError, ValueError, MisconfigurationException, ModuleNotFoundError)
+
+
+def make(node: Config, key: str, trusted: Sequence[str] = (), **extra: Any) -> Any:
+    """Call a node's ``_target_`` with its arguments, and ``extra`` ones that a config cannot hold.
+
+    Args:
+        node: a mapping with ``_target_``.
+        key: where the node stands, named in errors.
+        trusted: packages that the user named on the command line.
+        **extra: arguments from code.
+
+    Returns:
+        What the target returns, or the partial function if the node says ``_partial_``.
+
+    Raises:
+        ConfigError: if the target refuses a value.
+    """
+    partial = bool(node.get("_partial_"))
+    try:
+        # Made as a partial and called here, so that objects in ``extra`` are passed as they are.
+        function = instantiate(
+            {**node, "_partial_": True},
+            _execution_whitelist_=whitelist(trusted),
+            _convert_="all",
+        )
+    except InstantiationException as error:
+        raise _user_error(error, key) or error from error
+    return function if partial else call(function, key, **extra)
+
+
+def call(function: Callable[..., Any], key: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a factory made from ``key``; a refused value becomes the user's error.
+
+    Raises:
+        ConfigError: if the factory refuses a value.
+    """
+    try:
+        return function(*args, **kwargs)
+    except (InstantiationException, *VALUE_ERRORS) as error:
+        raise _user_error(error, key) or error from error
+
+
+def _user_error(error: Exception, key: str) -> BurnishError | None:
+    cause = error.__cause__ if isinstance(error, InstantiationException) else error
+    if isinstance(cause, BurnishError):
+        return cause
+    if isinstance(cause, VALUE_ERRORS):
+        return ConfigError(f"{key}: {cause}")
+    return ConfigError(f"{key}: {str(error).splitlines()[0]}") if cause is None else None
+
+
+def build_data(config: Config, trusted: Sequence[str] = ()) -> ImageDataModule:
+    """The DataModule with its data at hand, so that its spec is known."""
+    augment = [
+        make(node, f"augment.{name}", trusted)
+        for name, node in (config.get("augment") or {}).items()
+        if node is not None
+    ]
+    data: ImageDataModule = make(config["data"], "data", trusted, augment=augment)
+    data.prepare_data()
+    data.setup("fit")
+    return data
+
+
+def build_net(config: Config, spec: ImageSpec, trusted: Sequence[str] = ()) -> nn.Module:
+    """The net for data of this spec."""
+    factory = make({**config["model"], "_partial_": True}, "model", trusted)
+    net: nn.Module = call(factory, "model", spec)
+    return net
+
+
+def build_module(
+    config: Config, spec: ImageSpec, trusted: Sequence[str] = (), *, for_training: bool = True
+) -> ClassifierModule:
+    """Net, loss, optimizer and schedule in their LightningModule."""
+    net = build_net(config, spec, trusted)
+    return ClassifierModule(
+        net,
+        make(config["loss"], "loss", trusted),
+        spec.num_classes,
+        optimizer=_optimizer_factory(config["optimizer"], trusted) if for_training else None,
+        schedule=_schedule(config["scheduler"], trusted) if for_training else None,
+        compile=config["compile"],
+        card={"config": dict(config), "spec": spec.to_dict()},
+    )
+
+
+def _optimizer_factory(node: Config, trusted: Sequence[str]) -> Callable[[nn.Module], Optimizer]:
+    arguments = dict(node)
+    decay_all = arguments.pop("decay_norms_and_biases", False)
+    factory = make({**arguments, "_partial_": True}, "optimizer", trusted)
+
+    def optimizer(net: nn.Module) -> Optimizer:
+        groups = parameter_groups(net, arguments.get("weight_decay") or 0.0, decay_all)
+        fused = {}
+        if "fused" in arguments and not arguments.get("foreach"):
+            fused["fused"] = fused_by_default(arguments["fused"], net.parameters())
+        made: Optimizer = call(factory, "optimizer", groups, **fused)
+        return made
+
+    return optimizer
+
+
+def _schedule(node: Config, trusted: Sequence[str]) -> Schedule | None:
+    if not node or not node.get("schedule"):
+        return None
+    factory = make({**node["schedule"], "_partial_": True}, "scheduler.schedule", trusted)
+    return Schedule(factory, node.get("interval") or "epoch", node.get("monitor"))
+
+
+def build_callbacks(config: Config, trusted: Sequence[str] = ()) -> list[Callback]:
+    """The callbacks that are switched on; fast_dev_run keeps nothing, so it checkpoints nothing."""
+    trainer = config["trainer"]
+    made: list[Callback] = []
+    for name, node in (config.get("callbacks") or {}).items():
+        if node is None or not node.get("enabled", True):
+            continue
+        arguments = {key: value for key, value in node.items() if key != "enabled"}
+        made.append(make(arguments, f"callbacks.{name}", trusted))
+    if trainer.get("enable_checkpointing") is False or trainer.get("fast_dev_run"):
+        made = [callback for callback in made if not isinstance(callback, Checkpoint)]
+    if trainer.get("enable_progress_bar") is False:
+        made = [callback for callback in made if not isinstance(callback, ProgressBar)]
+    return made
+
+
+def build_loggers(
+    config: Config, folder: Path, trusted: Sequence[str] = (), resume_step: int | None = None
+) -> list[Any]:
+    """The loggers, writing into the run folder; a resumed run drops what it will log again."""
+    where: dict[str, dict[str, Any]] = {
+        "tensorboard": {"save_dir": str(folder), "purge_step": resume_step},
+        "csv": {"folder": str(folder), "resume_step": resume_step},
+    }
+    return [
+        make(node, f"logger.{name}", trusted, **where.get(name, {}))
+        for name, node in (config.get("logger") or {}).items()
+        if node is not None
+    ]
+
+
+def build_trainer(
+    config: Config,
+    folder: Path,
+    trusted: Sequence[str] = (),
+    *,
+    callbacks: Sequence[Callback] = (),
+    resume_step: int | None = None,
+) -> pl.Trainer:
+    """The Trainer of a training run.
+
+    Args:
+        config: the checked configuration.
+        folder: the run folder.
+        trusted: packages that the user named on the command line.
+        callbacks: more callbacks than the configuration's.
+        resume_step: the optimizer step that a resumed run begins after.
+    """
+    own = build_callbacks(config, trusted)
+    # fast_dev_run replaces all loggers; made here they would leave files behind.
+    loggers = (
+        []
+        if config["trainer"].get("fast_dev_run")
+        else (build_loggers(config, folder, trusted, resume_step))
+    )
+    # LearningRateMonitor refuses to run without a logger.
+    if not loggers:
+        own = [c for c in own if not isinstance(c, pl.callbacks.LearningRateMonitor)]
+    node = dict(config["trainer"])
+    if isinstance(profiler := node.get("profiler"), Mapping) and "dirpath" in profiler:
+        node["profiler"] = {**profiler, "dirpath": str(folder / str(profiler["dirpath"]))}
+    node["enable_checkpointing"] = any(isinstance(c, Checkpoint) for c in own)
+    node["enable_progress_bar"] = any(isinstance(c, ProgressBar) for c in own)
+    trainer: pl.Trainer = make(
+        node,
+        "trainer",
+        trusted,
+        callbacks=[*own, Reproducible(config["seed"]), *callbacks],
+        logger=loggers or False,
+        default_root_dir=str(folder),
+    )
+    return trainer
+
+
+def best_checkpoint(trainer: pl.Trainer) -> str | None:
+    """Path of the best checkpoint of this run, if one was kept."""
+    callback = trainer.checkpoint_callback
+    path = callback.best_model_path if isinstance(callback, BestAndLast) else None
+    return path or getattr(callback, "best_model_path", None) or None

@@ -1,0 +1,263 @@
+"""The command line: compose with Hydra, check, hand over. Nothing heavy is imported before that.
+
+``python src/train.py ...`` and ``burnish train ...`` are the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from burnish.config.paths import conf_dir
+from burnish.config.resolvers import register
+from burnish.errors import BurnishError, ConfigError, Interrupted
+from burnish.version import __version__
+
+VERBS = {
+    "train": "train a classifier from a composed configuration",
+    "eval": "score a run's checkpoint on a split of its data",
+}
+
+HELP = """burnish {version}: from a composed configuration to a trained and understood model
+
+usage: burnish VERB [group=choice ...] [key=value ...]
+
+{verbs}
+
+burnish VERB --help says more.
+"""
+
+
+def main() -> None:
+    """The ``burnish`` command."""
+    launched = list(sys.argv)
+    verb = launched[1] if len(launched) > 1 else "--help"
+    if verb in ("-h", "--help"):
+        verbs = "\n".join(f"  {name:<8}{text}" for name, text in VERBS.items())
+        print(HELP.format(version=__version__, verbs=verbs))
+        sys.exit(0)
+    if verb == "--version":
+        print(f"burnish {__version__}")
+        sys.exit(0)
+    if verb not in VERBS:
+        near = get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        print(f"error: there is no verb {verb!r}; {hint}verbs: {', '.join(VERBS)}", file=sys.stderr)
+        sys.exit(2)
+    sys.argv = [launched[0], *launched[2:]]
+    command(verb, launched)
+
+
+def command(verb: str, launched: Sequence[str] | None = None) -> None:
+    """Run one verb with the arguments in ``sys.argv`` and exit.
+
+    Exit codes: 0 done, 1 a bug or something found wrong, 2 the user's mistake, 128 + signal.
+
+    Args:
+        verb: a key of :data:`VERBS`.
+        launched: the argument vector of this process, if it differs from ``sys.argv``: Lightning
+            starts the other processes of a distributed run by repeating it.
+    """
+    launched = list(launched or sys.argv)
+    # Hydra would print its own report and exit with 1; with this it lets exceptions through.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    show = any(a in ("debug=traceback", "traceback=true", "traceback=True") for a in sys.argv)
+    try:
+        code = _compose_and_run(verb, launched)
+    except BurnishError as error:
+        if show:
+            traceback.print_exc()
+        _report(error)
+        code = 2
+    except Interrupted as error:
+        code = 128 + error.signum
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _report(error: BurnishError) -> None:
+    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+    if len(problems) == 1:
+        print(f"error: {problems[0]}", file=sys.stderr)
+    else:
+        print(f"{len(problems)} errors:", file=sys.stderr)
+        for problem in problems:
+            print(f"  {problem}", file=sys.stderr)
+
+
+def _compose_and_run(verb: str, launched: list[str]) -> int:
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from burnish.config.targets import whitelist
+
+    register()
+    typed = list(sys.argv[1:])
+    reached = False
+
+    def task(cfg: Any) -> float | None:
+        nonlocal reached
+        reached = True
+        sys.argv = launched
+        value: float | None = _TASKS[verb](cfg)
+        return value
+
+    # Hydra's own plugins: samplers of a sweep and the like.
+    admitted = (
+        *whitelist(),
+        "optuna.samplers.*",
+        "hydra_plugins.*",
+        "logging.*",
+        "hydra._internal.*",
+    )
+    run = hydra.main(config_path=str(conf_dir()), config_name=verb, execution_whitelist=admitted)(
+        task
+    )
+    try:
+        run()
+    except (HydraException, OmegaConfBaseException) as error:
+        if reached:
+            raise
+        raise ConfigError(_explained(verb, typed, error)) from error
+    return 0
+
+
+def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
+    from burnish.config.compose import explain
+
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd")
+    known, rest = parser.parse_known_args(typed)
+    dirs = [Path(known.config_dir)] if known.config_dir else []
+    if dirs and not dirs[0].is_dir():
+        return [f"--config-dir: {dirs[0]} is no folder"]
+    overrides = [word for word in rest if not word.startswith("-")]
+    return explain(verb, overrides, dirs) or [" ".join(str(error).split())]
+
+
+# --- what is done with a composed configuration --------------------------------------------------
+
+
+def _train(cfg: Any) -> float | None:
+    overrides, folder = _hydra_state()
+    try:
+        config, trusted = _checked_training(cfg, overrides)
+    except BaseException:
+        _discard(folder)  # Hydra made it before anything was checked
+        raise
+    from burnish.commands.train import train
+
+    return train(config, folder, overrides, trusted)
+
+
+def _checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], list[str]]:
+    from burnish.config.check import check
+    from burnish.config.saved import continued
+    from burnish.runs.folder import find_run
+
+    trusted = _trusted(cfg, overrides)
+    config = _resolved(cfg)
+    problems = []
+    for key in ("resume", "init_from"):
+        if config[key]:
+            try:
+                folder, named = find_run(str(config[key]), key)
+                named or folder.checkpoint("last" if key == "resume" else "best")
+            except BurnishError as error:
+                problems.append(str(error))
+    if config["resume"] and not problems:
+        config = {**continued(folder.read_config(), overrides), "resume": config["resume"]}
+    if problems := problems + check(config, trusted):
+        raise ConfigError(problems)
+    return config, trusted
+
+
+def _eval(cfg: Any) -> None:
+    from burnish.config.check import check_targets
+    from burnish.config.evaluation import evaluated
+    from burnish.runs.folder import find_run
+
+    overrides, _ = _hydra_state()
+    trusted = _trusted(cfg, overrides)
+    command_config = _resolved(cfg)
+    run, named = find_run(str(command_config["run"]))
+    checkpoint = named or run.checkpoint(_which(command_config["checkpoint"]))
+    config = evaluated(run.read_config(), command_config)
+    if problems := check_targets(config, trusted):
+        raise ConfigError([f"{run.path / 'config.yaml'}: {line}" for line in problems])
+    from burnish.commands.evaluate import evaluate
+
+    evaluate(config, run, checkpoint, command_config["split"], trusted)
+
+
+_TASKS: dict[str, Callable[[Any], Any]] = {"train": _train, "eval": _eval}
+
+
+def _which(checkpoint: Any) -> str:
+    if checkpoint not in ("best", "last"):
+        raise ConfigError(f"checkpoint: must be best or last, found {checkpoint!r}")
+    return str(checkpoint)
+
+
+def _hydra_state() -> tuple[list[str], Path]:
+    from hydra.core.hydra_config import HydraConfig
+
+    state = HydraConfig.get()
+    return list(state.overrides.task), Path(state.runtime.output_dir)
+
+
+def _resolved(cfg: Any) -> dict[str, Any]:
+    """Plain containers, every interpolation replaced.
+
+    Raises:
+        ConfigError: for a value that is missing (``???``) or an interpolation that leads nowhere.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    missing = sorted(OmegaConf.missing_keys(cfg))
+    if missing:
+        raise ConfigError([f"{key}: a value is required: {key}=..." for key in missing])
+    try:
+        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+
+
+def _trusted(cfg: Any, overrides: list[str]) -> list[str]:
+    """The packages after ``trust=``, on the command line and nowhere else.
+
+    A configuration file, a run folder's least of all, cannot widen what may be executed.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from burnish.config.targets import whitelist
+
+    named = [o for o in overrides if o.partition("=")[0] == "trust"]
+    if not named:
+        if cfg.trust:
+            raise ConfigError("trust: is accepted on the command line only: trust=[mypackage]")
+        return []
+    value: Any = OverridesParser.create().parse_override(named[-1]).value()
+    packages = [value] if isinstance(value, str) else [str(v) for v in value or []]
+    whitelist(packages)  # refuses what is no package name
+    # As python -m does; at the end, so that nothing there can pass for an installed package.
+    if packages and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    return packages
+
+
+def _discard(folder: Path) -> None:
+    """Remove a folder that holds nothing, and its day's folder if that holds nothing else."""
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()

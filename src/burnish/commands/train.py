@@ -1,0 +1,219 @@
+"""train: from a checked configuration to a run folder with its best checkpoint scored."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.pytorch.accelerators import CPUAccelerator
+from torch import nn
+
+from burnish.build import best_checkpoint, build_data, build_module, build_trainer
+from burnish.commands.quiet import quiet
+from burnish.data.base import ImageDataModule
+from burnish.errors import BurnishError, Interrupted, ModelError, RunError
+from burnish.learner.module import ClassifierModule, load_weights, net_weights
+from burnish.learner.stop import StopOnSignal
+from burnish.runs.console import open_log, say, table
+from burnish.runs.folder import RunFolder, find_run
+from burnish.runs.provenance import provenance
+from burnish.runs.weights import read_checkpoint
+
+Config = Mapping[str, Any]
+
+
+def train(
+    config: Config, path: Path, overrides: Sequence[str] = (), trusted: Sequence[str] = ()
+) -> float | None:
+    """Train, keep the best checkpoint, score it.
+
+    Args:
+        config: checked, plain containers.
+        path: the run folder, made by the caller.
+        overrides: what the user typed, for ``overrides.yaml``.
+        trusted: packages that the configuration may name classes of.
+
+    Returns:
+        The best value of ``config["monitor"]``, for a sweep; None if it was never measured.
+    """
+    quiet()
+    first = (
+        int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
+    )
+    run = RunFolder(path)
+    open_log(path / "train.log" if first else None, quiet=not first)
+    if not first:  # another process of the same run: the first one keeps the folder
+        return _fit(config, run, trusted, keep=lambda **_: None)
+    if not config["resume"]:
+        run.write_yaml("config", dict(config))
+        run.write_yaml("overrides", list(overrides))
+    started = time.monotonic()
+    run.update_result(status="running", exception=None, pid=os.getpid())
+    try:
+        best = _fit(config, run, trusted, keep=run.update_result)
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+        text = str(error) if isinstance(error, BurnishError | Interrupted) else repr(error)
+        run.update_result(status=status, seconds=_since(started), exception=text)
+        raise
+    run.update_result(status="finished", seconds=_since(started))
+    return best
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 2)
+
+
+def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> float | None:
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    data = build_data(config, trusted)
+    module = build_module(config, data.spec, trusted)
+    _describe(config, run, data, module.net)
+    if config["init_from"]:
+        _init_from(module.net, config["init_from"])
+    checkpoint, step = _resume_point(config, module)
+    stop = StopOnSignal(say)
+    trainer = build_trainer(config, run.path, trusted, callbacks=[stop], resume_step=step)
+    _say_precision(config, trainer)
+    stop.install()
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        best = _best(config, trainer, keep)
+        if config["test"]:
+            _test(config, trainer, module, data, keep)
+    finally:
+        stop.uninstall()
+    _next_commands(config, run, trainer)
+    return best
+
+
+def _describe(config: Config, run: RunFolder, data: ImageDataModule, net: nn.Module) -> None:
+    """Say what is about to be trained, and write it down."""
+    spec = data.spec
+    counts = {split: sum(per_class) for split, per_class in data.class_counts.items()}
+    parameters = sum(p.numel() for p in net.parameters())
+    rows = [
+        ("run folder", str(run.path)),
+        ("data", f"{config['data']['_target_'].rpartition('.')[2]}: "
+         + ", ".join(f"{n:,} {split}" for split, n in counts.items())),
+        ("images", f"{spec.channels} x {spec.height} x {spec.width}, {spec.num_classes} classes, "
+         + _range(data.class_counts["train"]) + " images each"),
+        ("model", f"{config['model']['_target_'].rpartition('.')[2]}: {parameters:,} parameters"),
+    ]  # fmt: skip
+    for name, text in rows:
+        say(f"{name:<12}{text}")
+    for note in data.notes:
+        say(f"{'note':<12}{note}")
+    if int(os.environ.get("LOCAL_RANK", "0")) == 0 and not config["resume"]:
+        run.write_json("spec", spec.to_dict())
+        run.write_json("split", {"val_indices": [int(i) for i in data.val_indices]})
+        facts = {
+            "fingerprint": data.fingerprint,
+            "class_counts": data.class_counts,
+            "notes": data.notes,
+        }
+        run.write_json("provenance", provenance(config["seed"], facts))
+
+
+def _range(counts: Sequence[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _init_from(net: nn.Module, location: str) -> None:
+    """Start from another run's weights; its output layer may have another size."""
+    folder, named = find_run(location, "init_from")
+    path = named or folder.checkpoint("best")
+    try:
+        replaced = load_weights(net, net_weights(read_checkpoint(path)))
+    except ModelError as error:
+        raise ModelError(f"init_from: {path}: {error}") from error
+    say(f"{'weights':<12}{path}" + (f"; new: {', '.join(replaced)}" if replaced else ""))
+
+
+def _resume_point(config: Config, module: ClassifierModule) -> tuple[str | None, int | None]:
+    """The checkpoint to go on from and its optimizer step."""
+    if not config["resume"]:
+        return None, None
+    folder, named = find_run(config["resume"], "resume")
+    path = named or folder.checkpoint("last")
+    checkpoint = read_checkpoint(path)
+    if not checkpoint.get("optimizer_states"):
+        raise RunError(
+            f"resume: {path} holds weights only; use init_from={path} to start from them"
+        )
+    epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
+    say(f"{'resume':<12}{path}: epoch {epoch + 1}, step {step:,}")
+    return str(path), step
+
+
+def _say_precision(config: Config, trainer: pl.Trainer) -> None:
+    asked = str(config["trainer"].get("precision"))
+    if asked in ("16", "16-mixed") and isinstance(trainer.accelerator, CPUAccelerator):
+        say(
+            f"{'note':<12}trainer.precision={asked} on a CPU runs as bf16-mixed, which is slow on "
+            "CPUs without bf16 units; 32-true is faster there"
+        )
+    say(f"{'device':<12}{_device(trainer)}")
+
+
+def _device(trainer: pl.Trainer) -> str:
+    root = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(root) if root.type == "cuda" else root.type
+    count = f", {trainer.world_size} processes" if trainer.world_size > 1 else ""
+    threads = f", {torch.get_num_threads()} threads" if root.type == "cpu" else ""
+    return f"{name}{threads}{count}, precision {trainer.precision}"
+
+
+def _best(config: Config, trainer: pl.Trainer, keep: Any) -> float | None:
+    """Keep the validation figures of the last epoch and the best monitored value."""
+    figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    callback = trainer.checkpoint_callback
+    best = getattr(callback, "best", None)
+    if best is None:
+        best = figures.get(config["monitor"])
+    epoch = getattr(callback, "best_epoch", None)
+    keep(
+        metrics=figures,
+        best={"monitor": config["monitor"], "value": best, "epoch": epoch},
+        epochs=trainer.current_epoch,
+        steps=trainer.global_step,
+    )
+    say()
+    if best is not None:
+        say(
+            f"best {config['monitor']} {best:.4f}"
+            + ("" if epoch is None else f" in epoch {epoch + 1}")
+        )
+    return best
+
+
+def _test(
+    config: Config, trainer: pl.Trainer, module: ClassifierModule, data: ImageDataModule, keep: Any
+) -> None:
+    """Score the best checkpoint on the test split, if the data has one."""
+    if not data.has_test:
+        say("no test split: the final test is left out")
+        return
+    path = best_checkpoint(trainer)
+    if path is None and not config["trainer"]["fast_dev_run"]:
+        say("no checkpoint was kept: the test scores the last weights")
+    figures = dict(trainer.test(module, data, ckpt_path=path, verbose=False, weights_only=True)[0])
+    keep(metrics=figures)
+    say(table([(name, f"{value:.4f}") for name, value in sorted(figures.items())]))
+
+
+def _next_commands(config: Config, run: RunFolder, trainer: pl.Trainer) -> None:
+    if config["trainer"]["fast_dev_run"]:
+        return
+    say()
+    say(f"run folder  {run.path}")
+    if best_checkpoint(trainer):
+        say(f"evaluate    python src/eval.py run={run.path}")
+    if config.get("logger") and "tensorboard" in config["logger"]:
+        say(f"look        tensorboard --logdir {run.path}")

@@ -1,0 +1,304 @@
+"""All that can be said of a configuration before anything heavy is imported or any data is read.
+
+Each check returns lines that begin with the key; the caller reports them all at once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from burnish.config.arguments import check_arguments
+from burnish.config.signatures import TargetNotFound, find_signature
+from burnish.config.targets import admitted_as_text, is_admitted
+
+Config = Mapping[str, Any]
+
+# What SplitMetrics logs; a test compares the two.
+MONITORS = tuple(
+    f"{split}/{name}"
+    for split, names in {
+        "train": ("loss", "accuracy"),
+        "val": ("loss", "accuracy", "precision", "recall", "f1", "top5_accuracy"),
+    }.items()
+    for name in names
+)
+
+# Arguments that burnish itself hands to a target, by the key of its node.
+SUPPLIED: dict[str, tuple[str, ...]] = {
+    "data": ("augment",),
+    "trainer": ("callbacks", "logger", "default_root_dir"),
+    "scheduler.schedule": ("total_steps", "steps_per_epoch"),
+    "logger.tensorboard": ("save_dir", "purge_step"),
+    "logger.csv": ("folder", "resume_step"),
+}
+# Keys beside a target's arguments that burnish reads itself.
+IGNORED: dict[str, tuple[str, ...]] = {"optimizer": ("decay_norms_and_biases",)}
+
+
+def check(config: Config, trusted: Sequence[str] = ()) -> list[str]:
+    """Everything that is wrong with a resolved configuration of a training run.
+
+    Args:
+        config: plain containers.
+        trusted: packages that the user named on the command line.
+
+    Returns:
+        One line a problem, each beginning with its key; empty if there is none.
+    """
+    problems = check_targets(config, trusted)
+    for part in (_check_values, _check_monitor, _check_schedule, _check_trainer, _check_top_level):
+        problems += part(config)
+    # A value that is wrong for a target is often wrong for a rule too: say it once a key.
+    return list({line.partition(":")[0]: line for line in reversed(problems)}.values())[::-1]
+
+
+def targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every node with a ``_target_``, with its dotted key."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield key, node
+        for name, value in node.items():
+            yield from targets(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from targets(value, f"{key}[{index}]")
+
+
+def check_targets(config: Config, trusted: Sequence[str] = ()) -> list[str]:
+    """Every ``_target_`` is admitted, exists, and takes the arguments it is given."""
+    return [line for key, node in targets(config) for line in _check_target(key, node, trusted)]
+
+
+def _check_target(key: str, node: Mapping[str, Any], trusted: Sequence[str]) -> list[str]:
+    target = node["_target_"]
+    if not isinstance(target, str):
+        return [f"{key}._target_: {target!r} is not the dotted name of a class or function"]
+    if not is_admitted(target, trusted):
+        package = target.partition(".")[0]
+        return [
+            f"{key}._target_: {target!r} is not admitted: a configuration may name "
+            f"{admitted_as_text()}; if it is yours, add trust=[{package}] to the command line"
+        ]
+    try:
+        signature = find_signature(target)
+    except TargetNotFound as error:
+        return [f"{key}._target_: {error}"]
+    if signature is None:
+        return []
+    top = key.partition(".")[0]
+    ignored = IGNORED.get(key, ()) + (("enabled",) if top == "callbacks" else ())
+    return check_arguments(key, node, signature, supplied=SUPPLIED.get(key, ()), ignored=ignored)
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+def _whole(minimum: int) -> Callable[[Any], str | None]:
+    def rule(value: Any) -> str | None:
+        good = isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+        return None if good else f"must be a whole number of at least {minimum}"
+
+    return rule
+
+
+def _number(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False):  # type: ignore[no-untyped-def]
+    def rule(value: Any) -> str | None:
+        good = (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and (value > low if open_low else value >= low)
+            and (value < high if open_high else value <= high)
+        )
+        if good:
+            return None
+        above = f"above {low:g}" if open_low else f"at least {low:g}"
+        below = "" if math.isinf(high) else f" and {'below' if open_high else 'at most'} {high:g}"
+        return f"must be a number {above}{below}"
+
+    return rule
+
+
+def _one_of(*choices: str) -> Callable[[Any], str | None]:
+    def rule(value: Any) -> str | None:
+        if value in choices:
+            return None
+        near = get_close_matches(str(value), choices, n=1)
+        return f"must be one of {', '.join(choices)}" + (f"; did you mean {near[0]}?" * bool(near))
+
+    return rule
+
+
+def _switch(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+# Key pattern -> rule; a key that is absent or null is not checked here.
+RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
+    (r"data\.(eval_)?batch_size", _whole(1)),
+    (r"data\.(image_size|limit)", _whole(1)),
+    (r"data\.num_workers", _whole(0)),
+    (r"data\.val_fraction", _number(0, 1, open_low=True, open_high=True)),
+    (r"(seed|data\.(split|shuffle)_seed)", _whole(0)),
+    (r"model\.(.*\.)?dropout", _number(0, 1, open_high=True)),
+    (r"model\.(sizes|channels)\[\d+\]", _whole(1)),
+    (r"model\.(hidden|width|depth)", _whole(1)),
+    (r"loss\.label_smoothing", _number(0, 1, open_high=True)),
+    (r"loss\.reduction", _one_of("mean", "sum")),
+    (r"optimizer\.(lr|adamw_lr)", _number(0, open_low=True)),
+    (r"optimizer\.weight_decay", _number(0)),
+    (r"optimizer\.momentum", _number(0, 1, open_high=True)),
+    (r"optimizer\.decay_norms_and_biases", _switch),
+    (r"scheduler\.interval", _one_of("step", "epoch")),
+    (r"scheduler\.schedule\.step_size", _whole(1)),
+    (r"scheduler\.schedule\.warmup_epochs", _number(0)),
+    (r"callbacks\.\w+\.enabled", _switch),
+    (r"callbacks\.early_stopping\.patience", _whole(0)),
+    (r"(test|compile|traceback)", _switch),
+    (r"mode", _one_of("max", "min")),
+    (r"trainer\.max_epochs", _whole(-1)),
+    (r"trainer\.(min_epochs|min_steps)", _whole(0)),
+    (r"trainer\.max_steps", _whole(-1)),
+    (r"trainer\.(accumulate_grad_batches|log_every_n_steps|num_nodes)", _whole(1)),
+    (r"trainer\.gradient_clip_val", _number(0)),
+    (r"trainer\.limit_(train|val|test)_batches", _number(0)),
+    (r"trainer\.overfit_batches", _number(0)),
+)
+_RULES = tuple((re.compile(pattern), rule) for pattern, rule in RULES)
+
+
+def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, Mapping):
+        for name, value in node.items():
+            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _leaves(value, f"{key}[{index}]")
+    else:
+        yield key, node
+
+
+def _check_values(config: Config) -> list[str]:
+    problems = []
+    for key, value in _leaves(config):
+        if value is None:
+            continue
+        for pattern, rule in _RULES:
+            if pattern.fullmatch(key) and (text := rule(value)):
+                problems.append(f"{key}: {text}, found {value!r}")
+    return problems
+
+
+# --- combinations -----------------------------------------------------------------------------
+
+
+def _check_monitor(config: Config) -> list[str]:
+    problems = []
+    trainer = config.get("trainer") or {}
+    without_validation = trainer.get("limit_val_batches") == 0
+    for key, monitor, mode in _monitors(config):
+        if monitor not in MONITORS:
+            near = get_close_matches(str(monitor), MONITORS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problems.append(
+                f"{key}: no metric is named {monitor!r}{hint} There are {', '.join(MONITORS)}"
+            )
+        elif without_validation and monitor.startswith("val/"):
+            problems.append(
+                f"{key}: {monitor} is never measured with trainer.limit_val_batches=0; "
+                "set monitor=train/loss mode=min"
+            )
+        elif mode and (mode == "min") != monitor.endswith("/loss"):
+            right = "min" if monitor.endswith("/loss") else "max"
+            problems.append(
+                f"{_mode_key(key)}: {monitor} is better when it is {right}imal; "
+                f"set {_mode_key(key)}={right}"
+            )
+    return problems
+
+
+def _mode_key(key: str) -> str:
+    return key.removesuffix("monitor") + "mode"
+
+
+def _monitors(config: Config) -> Iterator[tuple[str, Any, str | None]]:
+    yield "monitor", config.get("monitor"), config.get("mode")
+    for name, node in (config.get("callbacks") or {}).items():
+        if not isinstance(node, Mapping) or not node.get("enabled", True):
+            continue
+        # The same value as the top level's is reported there.
+        if node.get("monitor") not in (None, config.get("monitor")):
+            yield f"callbacks.{name}.monitor", node["monitor"], node.get("mode")
+    scheduler = config.get("scheduler") or {}
+    if scheduler.get("monitor") not in (None, config.get("monitor")):
+        yield "scheduler.monitor", scheduler["monitor"], None
+
+
+def _check_schedule(config: Config) -> list[str]:
+    schedule = (config.get("scheduler") or {}).get("schedule") or {}
+    epochs = (config.get("trainer") or {}).get("max_epochs")
+    if not isinstance(epochs, int) or epochs < 1 or not isinstance(schedule, Mapping):
+        return []
+    problems = []
+    warmup = schedule.get("warmup_epochs")
+    if isinstance(warmup, int | float) and warmup >= epochs:
+        problems.append(
+            f"scheduler.schedule.warmup_epochs: {warmup} epochs of warm-up leave nothing of "
+            f"trainer.max_epochs={epochs}; choose fewer"
+        )
+    milestones = schedule.get("milestones")
+    if isinstance(milestones, list) and all(isinstance(m, int) for m in milestones):
+        if milestones != sorted(set(milestones)) or (milestones and milestones[0] < 1):
+            problems.append(
+                f"scheduler.schedule.milestones: {milestones} must rise, beginning at 1 or later"
+            )
+        elif milestones and milestones[0] >= epochs:
+            problems.append(
+                f"scheduler.schedule.milestones: {milestones} all lie at or behind "
+                f"trainer.max_epochs={epochs}: the rate would never change"
+            )
+    return problems
+
+
+PRECISIONS = (
+    "16-true", "16-mixed", "bf16-true", "bf16-mixed", "32-true", "64-true",
+    "transformer-engine", "transformer-engine-float16", "16", "32", "64", "bf16",
+)  # fmt: skip
+
+
+def _check_trainer(config: Config) -> list[str]:
+    trainer = config.get("trainer") or {}
+    problems = []
+    if (low := trainer.get("min_epochs")) is not None:
+        high = trainer.get("max_epochs")
+        if isinstance(low, int) and isinstance(high, int) and 0 <= high < low:
+            problems.append(f"trainer.min_epochs: {low} is more than trainer.max_epochs={high}")
+    if trainer.get("max_epochs") == 0:
+        problems.append("trainer.max_epochs: 0 trains nothing; use src/eval.py to score a run")
+    precision = trainer.get("precision")
+    if precision is not None and str(precision) not in PRECISIONS:
+        near = get_close_matches(str(precision), PRECISIONS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        problems.append(
+            f"trainer.precision: {precision!r} is none of {', '.join(PRECISIONS[:6])}{hint}"
+        )
+    return problems
+
+
+def _check_top_level(config: Config) -> list[str]:
+    problems = []
+    name = config.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+=-]{1,100}", name):
+        problems.append(
+            f"name: {name!r} names a folder: letters, digits and . _ - + = only, at most 100"
+        )
+    if config.get("resume") and config.get("init_from"):
+        problems.append("init_from: a resumed run has its weights already; leave one of the two")
+    if config.get("deterministic") not in (True, False, "warn"):
+        problems.append(
+            f"deterministic: must be true, false or warn, found {config.get('deterministic')!r}"
+        )
+    return problems

@@ -1,0 +1,54 @@
+"""The configuration of a run on disk, with the few changes that a command may make to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from burnish.errors import ConfigError
+
+# What may differ between a run and its continuation without making it another experiment.
+CHANGEABLE = (
+    "trainer.", "callbacks.", "logger.", "data.root", "data.num_workers", "data.device_resident",
+    "data.download", "data.cache_dir", "test", "compile", "traceback",
+)  # fmt: skip
+# Read by the command itself, or not about the run at all.
+OF_THE_COMMAND = ("resume", "trust", "debug", "hydra.")
+
+
+def continued(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """The saved configuration with the overrides of a ``resume=`` command applied.
+
+    Raises:
+        ConfigError: for overrides that would make it another experiment, and for unknown keys.
+    """
+    config = OmegaConf.create(saved)
+    OmegaConf.set_struct(config, True)
+    problems = []
+    for text in overrides:
+        override = OverridesParser.create().parse_override(text)
+        key = override.key_or_group
+        if key.startswith(OF_THE_COMMAND):
+            continue
+        if not key.startswith(CHANGEABLE) or override.is_delete():
+            problems.append(
+                f"{key}: a resumed run keeps it; start another run with init_from= to change it "
+                f"(what may change: {', '.join(CHANGEABLE)})"
+            )
+            continue
+        if OmegaConf.select(config, key, default=...) is ... and not override.is_add():
+            names = [str(name) for name in OmegaConf.select(config, key.rpartition(".")[0]) or ()]
+            near = get_close_matches(key.rpartition(".")[2], names, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problems.append(f"{key}: the run has no such key{hint}")
+            continue
+        OmegaConf.update(config, key, override.value(), force_add=override.is_add())
+    if problems:
+        raise ConfigError(problems)
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]

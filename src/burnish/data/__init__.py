@@ -1,0 +1,1 @@
+"""Data modules, one a file, and what they share: splits, loaders, augmentation."""

@@ -1,0 +1,1 @@
+"""The Lightning side: the module that trains any classifier, its metrics and callbacks."""

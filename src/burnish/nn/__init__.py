@@ -1,0 +1,1 @@
+"""Ground floor of every net: initialisation, losses, schedules and optimizers."""

@@ -1,0 +1,53 @@
+"""Lines for the person at the terminal, kept in ``train.log`` as well."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_log = logging.getLogger("burnish")
+
+
+def say(text: str = "") -> None:
+    """One message, to the terminal and to the open log."""
+    _log.info(text)
+
+
+def open_log(path: Path | None, *, quiet: bool = False) -> None:
+    """Say things on the terminal and append them, with the time, to ``path``.
+
+    Args:
+        path: the log file; None for none.
+        quiet: nothing on the terminal (processes of a distributed run but the first).
+    """
+    for handler in list(_log.handlers):
+        _log.removeHandler(handler)
+        handler.close()
+    _log.setLevel(logging.INFO)
+    _log.propagate = False
+    if not quiet:
+        terminal = logging.StreamHandler(sys.stdout)
+        terminal.setFormatter(logging.Formatter("%(message)s"))
+        _log.addHandler(terminal)
+    if path is not None:
+        file = logging.FileHandler(path, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+        _log.addHandler(file)
+    if not _log.handlers:
+        _log.addHandler(logging.NullHandler())
+
+
+def table(rows: Iterable[Sequence[str]], *, indent: int = 2) -> str:
+    """Rows of cells in aligned columns: the first to the left, the rest to the right."""
+    cells = [list(row) for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    lines = []
+    for row in cells:
+        first, *rest = (
+            c.ljust(w) if i == 0 else c.rjust(w)
+            for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append(" " * indent + "  ".join([first, *rest]).rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,173 @@
+"""The run folder: what a run leaves on disk, written so that a kill leaves it readable.
+
+config.yaml       the resolved configuration          overrides.yaml   what was typed
+spec.json         what the model knows of its data    split.json       indices of validation
+provenance.json   code, versions, hardware, data      result.json      status and metrics
+checkpoints/{best,last}.ckpt   tensorboard/   metrics.csv   train.log
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from burnish.errors import RunError
+
+STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write to a temporary name beside ``path``, then rename: readers see old or new, whole."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where best.ckpt and last.ckpt lie."""
+        return self.path / "checkpoints"
+
+    def write_json(self, name: str, values: Mapping[str, Any]) -> None:
+        """Write ``<name>.json`` atomically."""
+        text = json.dumps(values, indent=2, ensure_ascii=False, default=str)
+        write_atomically(self.path / f"{name}.json", text + "\n")
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Read ``<name>.json``.
+
+        Raises:
+            RunError: if it is missing or not JSON.
+        """
+        path = self.path / f"{name}.json"
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror}); is this a run?") from error
+        except ValueError as error:
+            raise RunError(f"{path}: is not JSON ({error})") from error
+        if not isinstance(values, dict):
+            raise RunError(f"{path}: holds {type(values).__name__}, expected a mapping")
+        return values
+
+    def write_yaml(self, name: str, values: Any) -> None:
+        """Write ``<name>.yaml`` atomically."""
+        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        write_atomically(self.path / f"{name}.yaml", text)
+
+    def read_config(self) -> dict[str, Any]:
+        """The configuration of the run, as plain containers.
+
+        Raises:
+            RunError: if it is missing, not YAML, or holds an unresolved interpolation: a run's
+                config is resolved when it is written, so one that is not was edited, and would
+                let a stranger's folder read this machine's environment.
+        """
+        path = self.path / "config.yaml"
+        try:
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror}); is this a run?") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RunError(f"{path}: is not plain YAML ({error})") from error
+        if not isinstance(config, dict):
+            raise RunError(f"{path}: holds {type(config).__name__}, expected a mapping")
+        if unresolved := _first_interpolation(config):
+            raise RunError(
+                f"{path}: {unresolved} is an interpolation; a run's config holds values only"
+            )
+        return config
+
+    def update_result(self, **values: Any) -> None:
+        """Merge values into ``result.json``; ``metrics`` are merged by name."""
+        path = self.path / "result.json"
+        result = self.read_json("result") if path.exists() else {}
+        metrics = {**result.get("metrics", {}), **values.pop("metrics", {})}
+        self.write_json("result", {**result, **values, "metrics": metrics})
+
+    def checkpoint(self, which: str) -> Path:
+        """Path of ``best`` or ``last``.
+
+        Raises:
+            RunError: if there is no such checkpoint.
+        """
+        path = self.checkpoints / f"{which}.ckpt"
+        if not path.is_file():
+            found = sorted(p.name for p in self.checkpoints.glob("*.ckpt"))
+            raise RunError(
+                f"{path}: does not exist; this run has {', '.join(found) or 'no checkpoint'}"
+            )
+        return path
+
+
+def find_run(location: str, key: str = "run") -> tuple[RunFolder, Path | None]:
+    """Resolve what a user typed: a run folder, or a checkpoint in one.
+
+    Args:
+        location: the path as typed.
+        key: the key it was typed for, named in errors.
+
+    Returns:
+        The folder, and the checkpoint if one was named.
+
+    Raises:
+        RunError: if nothing is there, or what is there is not a run.
+    """
+    path = Path(location).expanduser()
+    if not path.exists():
+        raise RunError(f"{key}: {location} does not exist{_nearest(path)}")
+    if path.is_dir():
+        if path.name == "checkpoints" and not (path / "config.yaml").exists():
+            path = path.parent
+        if not (path / "config.yaml").is_file():
+            raise RunError(f"{key}: {location} is no run folder: it holds no config.yaml")
+        return RunFolder(path), None
+    if path.suffix != ".ckpt":
+        raise RunError(f"{key}: {location} is neither a run folder nor a checkpoint (*.ckpt)")
+    folder = path.parent.parent
+    if not (folder / "config.yaml").is_file():
+        raise RunError(
+            f"{key}: {location} lies in no run folder: {folder / 'config.yaml'} is missing"
+        )
+    return RunFolder(folder), path
+
+
+def _nearest(path: Path) -> str:
+    """Say how far the path does exist."""
+    parent = path.parent
+    while not parent.exists():
+        parent = parent.parent
+    names = sorted(entry.name for entry in parent.iterdir())[-3:] if parent.is_dir() else []
+    return f"; {parent} holds {', '.join(names)}" if names else f"; {parent} is empty"
+
+
+def _first_interpolation(node: Any, key: str = "") -> str | None:
+    if isinstance(node, str) and "${" in node:
+        return f"{key}: {node}"
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else ()
+    )
+    for name, value in items:
+        if found := _first_interpolation(value, f"{key}.{name}" if key else str(name)):
+            return found
+    return None

@@ -1,0 +1,40 @@
+"""Reading checkpoints: tensors and plain containers only, whoever wrote them."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import RunError
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Load a checkpoint onto the CPU without executing anything that it holds.
+
+    Args:
+        path: a ``.ckpt`` file.
+
+    Returns:
+        Lightning's checkpoint dictionary.
+
+    Raises:
+        RunError: if the file is no checkpoint, or holds anything but tensors and plain containers.
+    """
+    import torch
+
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()
+        named = next((line for line in reason if "GLOBAL" in line or "Unsupported" in line), "")
+        raise RunError(
+            f"{path}: refused, it holds more than tensors and plain containers; nothing of it was "
+            f"executed ({named.strip() or reason[0]})"
+        ) from error
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, KeyError) as error:
+        raise RunError(f"{path}: is no readable checkpoint ({error})") from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise RunError(f"{path}: is no checkpoint of burnish: it holds no state_dict")
+    return checkpoint
