@@ -20,6 +20,6 @@ def quiet() -> None:
         r".*`ModelCheckpoint`.*not empty.*",
         r".*exists and is not empty.*",
         r".*overrides the configure_model.*",
-        r".*not be resumable.*",
+        r".*It is recommended to use `self.log\(.*sync_dist.*",  # the metrics are synchronised
     ):
         warnings.filterwarnings("ignore", message=message)

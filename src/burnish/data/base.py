@@ -82,6 +82,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     # Whether a mirrored image still shows its class.
     mirror = True
+    # What test_dataloader serves: any split can be scored the way the test split is.
+    evaluate_split: Literal["train", "val", "test"] = "test"
 
     spec: ImageSpec
     has_test: bool
@@ -132,11 +134,12 @@ class ImageDataModule(pl.LightningDataModule):
         at_least = {"batch_size": 1, "eval_batch_size": 1, "num_workers": 0, "image_size": 1}
         at_least |= {"limit": 1, "split_seed": 0, "shuffle_seed": 0}
         problems = [
-            f"data.{key}: must be at least {least}, found {value}"
+            f"data.{key}: must be an integer of at least {least}, found {value!r}"
             for key, least in at_least.items()
-            if (value := getattr(self, key)) is not None and value < least
+            if (value := getattr(self, key)) is not None
+            and not (isinstance(value, int) and value >= least)
         ]
-        if not 0 < self.val_fraction < 1:
+        if not (isinstance(self.val_fraction, float) and 0 < self.val_fraction < 1):
             problems.append(
                 f"data.val_fraction: must lie between 0 and 1, found {self.val_fraction}"
             )
@@ -242,18 +245,28 @@ class ImageDataModule(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> Loader:
-        """Shuffled batches, but in the stored order when the trainer overfits a few of them."""
+        """Shuffled batches, but in the stored order when the trainer overfits a few of them.
+
+        Raises:
+            ConfigError: if there are fewer than 2 samples for each process.
+        """
         trainer: Any = self.trainer  # overfit_batches is not declared in Lightning's class
         overfits = trainer is not None and trainer.overfit_batches > 0
-        return self._loader("train", self.batch_size, training=True, shuffle=not overfits)
+        loader = self._loader("train", self.batch_size, training=True, shuffle=not overfits)
+        if len(loader) == 0:
+            raise ConfigError(
+                f"data.limit: {len(loader.batch_sampler.rows)} training samples are too few: "
+                f"each of {loader.batch_sampler.world_size} processes needs 2 in a batch"
+            )
+        return loader
 
     def val_dataloader(self) -> Loader:
         """Every validation sample once, in the stored order."""
         return self._loader("val", self.eval_batch_size)
 
     def test_dataloader(self) -> Loader:
-        """Every test sample once, in the stored order."""
-        return self._loader("test", self.eval_batch_size)
+        """Every sample of :attr:`evaluate_split` once, in the stored order."""
+        return self._loader(self.evaluate_split, self.eval_batch_size)
 
     def _loader(
         self, split: str, batch_size: int, training: bool = False, shuffle: bool = False

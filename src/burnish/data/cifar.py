@@ -107,10 +107,14 @@ class CIFAR10(ImageDataModule):
         return tuple(n.decode("latin1") if isinstance(n, bytes) else str(n) for n in names)
 
     def _table(self, names: Sequence[str], num_classes: int) -> Table:
-        parts = [self._batch(self.path / name, num_classes) for name in names]
-        images = np.concatenate([images for images, _ in parts])
-        labels = np.concatenate([labels for _, labels in parts])
-        return Table(torch.from_numpy(images), torch.from_numpy(labels))
+        # One buffer that grows batch by batch: joining the arrays at the end would need two copies.
+        buffer, labels = bytearray(), []
+        for name in names:
+            pixels, batch_labels = self._batch(self.path / name, num_classes)
+            buffer += np.ascontiguousarray(pixels).data
+            labels.append(batch_labels)
+        images = torch.frombuffer(buffer, dtype=torch.uint8).view(-1, CHANNELS, SIDE, SIDE)
+        return Table(images, torch.from_numpy(np.concatenate(labels)))
 
     def _batch(self, path: Path, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
         entries = _entries(path, "data", self.labels_key)
@@ -125,7 +129,7 @@ class CIFAR10(ImageDataModule):
             )
         if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= num_classes:
             raise DataError(f"{path}: labels must be integers from 0 to {num_classes - 1}")
-        return pixels.reshape(-1, CHANNELS, SIDE, SIDE), labels.astype(np.int64)
+        return pixels, labels.astype(np.int64)
 
 
 class CIFAR100(CIFAR10):

@@ -32,7 +32,7 @@ class Table:
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
         """A whole batch by its rows."""
         index = torch.as_tensor(rows, device=self.images.device)
-        return self.images[index], self.labels[index]
+        return self.images.index_select(0, index), self.labels.index_select(0, index)
 
     def to(self, device: torch.device) -> Table:
         """The same table on another device."""
@@ -104,6 +104,11 @@ class EpochBatches:
         """Let the NEXT iteration begin after so many batches, to resume within an epoch."""
         self._skipped = num_batches
 
+    @property
+    def skipped(self) -> int:
+        """How many batches the next iteration leaves out."""
+        return self._skipped
+
     def __len__(self) -> int:
         """Batches of a whole epoch, whatever is skipped."""
         full, rest = divmod(len(self.rows), self.world_size * self.batch_size)
@@ -136,7 +141,28 @@ class EpochBatches:
         return self.rows[torch.from_numpy(permutation).to(self.rows.device)]
 
 
-class TableLoader:
+class _Resumable:
+    """Remembers how many batches of the epoch were handed out, for a checkpoint inside it.
+
+    Lightning asks every loader that has these two methods.
+    """
+
+    batch_sampler: EpochBatches
+    _given = 0
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the epoch stands."""
+        return {"batches": self._given}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Begin there; a state from an epoch's end begins the next one."""
+        self.batch_sampler.skip(state["batches"] % max(1, len(self.batch_sampler)))
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)
+
+
+class TableLoader(_Resumable):
     """Batches of a table, without the per-batch cost of torch's DataLoader.
 
     The epoch's order is drawn at the first batch, not when the iterator is made: Lightning makes
@@ -151,16 +177,16 @@ class TableLoader:
         self.table = table
         self.batch_sampler = batch_sampler
 
-    def __len__(self) -> int:
-        return len(self.batch_sampler)
-
     def __iter__(self) -> Iterator[Batch]:
         images, labels = self.table.images, self.table.labels
+        self._given = self.batch_sampler.skipped
         for rows in self.batch_sampler.batches():
-            yield images[rows], labels[rows]
+            self._given += 1
+            # index_select copies whole images: 20 times as fast on a CPU as images[rows].
+            yield images.index_select(0, rows), labels.index_select(0, rows)
 
 
-class FileLoader:
+class FileLoader(_Resumable):
     """Batches read by worker processes that stay alive between epochs.
 
     Not itself a torch DataLoader, so that Lightning puts no sampler of its own in the place of
@@ -190,11 +216,11 @@ class FileLoader:
             pin_memory=pin_memory,
         )
 
-    def __len__(self) -> int:
-        return len(self.batch_sampler)
-
     def __iter__(self) -> Iterator[Batch]:
-        yield from self._loader
+        self._given = self.batch_sampler.skipped
+        for batch in self._loader:
+            self._given += 1
+            yield batch
 
 
 def _identity(batch: Any) -> Any:

@@ -11,6 +11,8 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import ProgressBar
 from tqdm.auto import tqdm
 
+from burnish.runs.console import say
+
 HEADINGS = ("epoch", "train/loss", "train/accuracy", "val/loss", "val/accuracy", "seconds")
 
 
@@ -25,9 +27,9 @@ class EpochProgress(ProgressBar):
         say: where the lines go.
     """
 
-    def __init__(self, say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, say: Callable[[str], None] = say) -> None:
         super().__init__()
-        self._say = say or print
+        self._say = say
         self._bar: tqdm[Any] | None = None
         self._enabled = True
         self._titled = False
@@ -57,6 +59,10 @@ class EpochProgress(ProgressBar):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run resumed within an epoch sees no start of that epoch."""
+        self._started = time.perf_counter()
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say the epoch before, open this one's bar."""

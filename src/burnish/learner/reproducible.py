@@ -61,6 +61,9 @@ class Reproducible(Callback):
             return
         if not restored["burnish_epoch_end"]:
             _restore_generators(restored["burnish_random"])
+            # Lightning does this when it first asks for the loader; a schedule that needs the
+            # number of steps asked before the checkpoint was read. Loaded twice, it is a no-op.
+            trainer.fit_loop._load_combined_loader_states()
             return
         _begin_next_epoch(trainer)
         for config, value in zip(

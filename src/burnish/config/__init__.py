@@ -1,0 +1,1 @@
+"""What is settled before a run starts: paths, resolvers, and the checks of a configuration."""
