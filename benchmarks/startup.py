@@ -30,9 +30,7 @@ def cpu_seconds(arguments: list[str]) -> float:
     """User and system time of one fresh interpreter."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
-    subprocess.run(
-        [sys.executable, *arguments], capture_output=True, check=False, env=environment
-    )
+    subprocess.run([sys.executable, *arguments], capture_output=True, check=False, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 

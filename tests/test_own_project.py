@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from launch import ROOT, launch, only_run, result_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from launch import ROOT, environment, only_run, result_of
 
 

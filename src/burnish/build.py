@@ -12,7 +12,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import execution_whitelist, instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, Checkpoint, ProgressBar
 from torch import nn
@@ -53,7 +53,8 @@ def make(node: Config, key: str, trusted: Sequence[str] = (), **extra: Any) -> A
         # Made as a partial and called here, so that objects in ``extra`` are passed as they are.
         function = instantiate(
             {**node, "_partial_": True},
-            _execution_whitelist_=whitelist(trusted),
+            # reset: what @hydra.main admits for Hydra's own plugins is not for configurations.
+            _execution_whitelist_=execution_whitelist(whitelist(trusted), reset=True),
             _convert_="all",
         )
     except InstantiationException as error:

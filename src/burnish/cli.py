@@ -83,6 +83,14 @@ def command(verb: str, launched: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+class _Refused(BaseException):
+    """Carries the user's mistake past Hydra, which comments on every Exception of a job."""
+
+    def __init__(self, error: BurnishError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def _report(error: BurnishError) -> None:
     problems = error.problems if isinstance(error, ConfigError) else [str(error)]
     if len(problems) == 1:
@@ -95,7 +103,9 @@ def _report(error: BurnishError) -> None:
 
 def _compose_and_run(verb: str, launched: list[str]) -> int:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
+    from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
     from burnish.config.targets import whitelist
@@ -108,7 +118,13 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
         nonlocal reached
         reached = True
         sys.argv = launched
-        value: float | None = _TASKS[verb](cfg)
+        try:
+            value: float | None = _TASKS[verb](cfg)
+        except BurnishError as error:
+            # In a sweep Hydra must see it fail; in a single run it would only add lines to it.
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            raise _Refused(error) from error
         return value
 
     # Hydra's own plugins: samplers of a sweep and the like.
@@ -124,6 +140,8 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
     )
     try:
         run()
+    except _Refused as refused:
+        raise refused.error from refused.error.__cause__
     except (HydraException, OmegaConfBaseException) as error:
         if reached:
             raise
@@ -152,7 +170,8 @@ def _train(cfg: Any) -> float | None:
     try:
         config, trusted = _checked_training(cfg, overrides)
     except BaseException:
-        _discard(folder)  # Hydra made it before anything was checked
+        # Hydra made it before anything was checked.
+        _discard(folder, Path(cfg.paths.outputs).absolute())
         raise
     from burnish.commands.train import train
 
@@ -256,8 +275,10 @@ def _trusted(cfg: Any, overrides: list[str]) -> list[str]:
     return packages
 
 
-def _discard(folder: Path) -> None:
-    """Remove a folder that holds nothing, and its day's folder if that holds nothing else."""
+def _discard(folder: Path, outputs: Path) -> None:
+    """Remove a run folder that holds nothing, and the folders above it that held only that."""
     with suppress(OSError):
-        folder.rmdir()
-        folder.parent.rmdir()
+        for path in (folder, *folder.parents):
+            path.rmdir()
+            if path == outputs:
+                break

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from burnish.commands.train import train
 from launch import (
     TINY,
     assert_equal_weights,
@@ -19,8 +21,6 @@ from launch import (
     start,
     weights_of,
 )
-
-from burnish.commands.train import train
 
 
 def epochs_logged(run: Path) -> list[str]:

@@ -9,6 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from burnish.commands.evaluate import evaluate
+from burnish.commands.train import train
+from burnish.config.evaluation import evaluated
+from burnish.errors import ConfigError, ModelError, RunError, TrainingError
+from burnish.runs.folder import RunFolder
+from burnish.spec import spec_from_dict
 from launch import (
     ROOT,
     TINY,
@@ -19,13 +26,6 @@ from launch import (
     result_of,
     weights_of,
 )
-
-from burnish.commands.evaluate import evaluate
-from burnish.commands.train import train
-from burnish.config.evaluation import evaluated
-from burnish.errors import ConfigError, ModelError, RunError, TrainingError
-from burnish.runs.folder import RunFolder
-from burnish.spec import spec_from_dict
 
 
 def run_tiny(folder: Path, *overrides: str) -> RunFolder:
@@ -216,12 +216,14 @@ def test_averaged_weights_are_what_is_kept(tmp_path):
 
 
 def test_stochastic_weight_averaging_runs(tmp_path):
-    run = run_tiny(tmp_path / "swa", "callbacks.swa.enabled=true", "callbacks.swa.swa_epoch_start=1")
+    run = run_tiny(
+        tmp_path / "swa", "callbacks.swa.enabled=true", "callbacks.swa.swa_epoch_start=1"
+    )
     assert run.read_json("result")["status"] == "finished"
 
 
 def test_refused_values_name_their_key(tmp_path):
-    with pytest.raises(ConfigError, match="optimizer: .*[Nn]esterov"):
+    with pytest.raises(ConfigError, match=r"optimizer: .*[Nn]esterov"):
         run_tiny(tmp_path / "a", "optimizer=sgd", "optimizer.momentum=0")
     with pytest.raises(ConfigError, match=r"trainer.max_epochs: the scheduler needs"):
         run_tiny(tmp_path / "b", "scheduler=cosine", "trainer.max_epochs=-1")

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+
 from commands.test_train import GOLDEN, run_tiny
 
 torch.set_num_threads(1)

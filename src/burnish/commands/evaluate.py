@@ -48,7 +48,7 @@ def evaluate(
     _compare_data(run, data)
     if split == "test" and not data.has_test:
         raise RunError(f"split: the data of {run.path} has no test split; choose split=val")
-    data.evaluate_split = split
+    data.evaluate_split = split  # type: ignore[assignment]
     module = build_module(config, data.spec, trusted, for_training=False)
     try:
         weights = net_weights(read_checkpoint(checkpoint))

@@ -50,15 +50,62 @@ def check(config: Config, trusted: Sequence[str] = ()) -> list[str]:
         One line a problem, each beginning with its key; empty if there is none.
     """
     problems = check_targets(config, trusted)
-    for part in (_check_values, _check_monitor, _check_schedule, _check_trainer, _check_top_level):
+    for part in (
+        _check_keys,
+        _check_values,
+        _check_monitor,
+        _check_schedule,
+        _check_trainer,
+        _check_top_level,
+    ):
         problems += part(config)
     # A value that is wrong for a target is often wrong for a rule too: say it once a key.
     return list({line.partition(":")[0]: line for line in reversed(problems)}.values())[::-1]
 
 
+# Keys that hold no target; a file of one's own may keep values for interpolation under vars.
+KEYS = {
+    "": (
+        "name", "seed", "deterministic", "monitor", "mode", "test", "compile", "resume",
+        "init_from", "trust", "traceback", "paths", "data", "augment", "model", "loss",
+        "optimizer", "scheduler", "trainer", "callbacks", "logger", "vars",
+    ),
+    "paths": ("data", "outputs"),
+    "scheduler": ("interval", "monitor", "schedule"),
+}  # fmt: skip
+# Groups that map names to targets, and groups that are a target.
+OF_NAMED_TARGETS = ("augment", "callbacks", "logger")
+TARGETS = ("data", "model", "loss", "optimizer", "trainer")
+
+
+def _check_keys(config: Config) -> list[str]:
+    """A key that nothing reads is a typing error, in a file as on the command line."""
+    problems = []
+    for key, known in KEYS.items():
+        node = config.get(key) if key else config
+        for name in node if isinstance(node, Mapping) else ():
+            if name not in known:
+                near = get_close_matches(str(name), known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+                full = f"{key}.{name}" if key else str(name)
+                problems.append(f"{full}: nothing reads this key; {hint}")
+    for group in OF_NAMED_TARGETS:
+        for name, node in (config.get(group) or {}).items():
+            if node is not None and not (isinstance(node, Mapping) and "_target_" in node):
+                names = ", ".join(n for n, v in config[group].items() if "_target_" in (v or ()))
+                problems.append(f"{group}.{name}: has no _target_; there are {names}")
+    for group in TARGETS:
+        node = config.get(group)
+        if not isinstance(node, Mapping) or "_target_" not in node:
+            problems.append(f"{group}: has no _target_; choose {group}=...")
+    return problems
+
+
 def targets(node: Any, key: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every node with a ``_target_``, with its dotted key."""
+    """Every node with a ``_target_`` that is not switched off, with its dotted key."""
     if isinstance(node, Mapping):
+        if node.get("enabled") is False:
+            return
         if "_target_" in node:
             yield key, node
         for name, value in node.items():
@@ -127,7 +174,8 @@ def _one_of(*choices: str) -> Callable[[Any], str | None]:
         if value in choices:
             return None
         near = get_close_matches(str(value), choices, n=1)
-        return f"must be one of {', '.join(choices)}" + (f"; did you mean {near[0]}?" * bool(near))
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return f"must be one of {', '.join(choices)}{hint}"
 
     return rule
 
@@ -142,7 +190,7 @@ RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
     (r"data\.(image_size|limit)", _whole(1)),
     (r"data\.num_workers", _whole(0)),
     (r"data\.val_fraction", _number(0, 1, open_low=True, open_high=True)),
-    (r"(seed|data\.(split|shuffle)_seed)", _whole(0)),
+    (r"(seed|data\.split_seed)", _whole(0)),
     (r"model\.(.*\.)?dropout", _number(0, 1, open_high=True)),
     (r"model\.(sizes|channels)\[\d+\]", _whole(1)),
     (r"model\.(hidden|width|depth)", _whole(1)),

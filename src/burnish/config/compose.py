@@ -51,7 +51,6 @@ def explain(verb: str, overrides: Sequence[str], user_dirs: Sequence[Path] = ())
             except COMPOSITION_ERRORS as error:
                 problems.append(_unparsed(text, error))
         for override in sorted(parsed, key=lambda o: o.key_or_group not in groups):
-            text = str(override.input_line)
             try:
                 # A sweep's choices are tried one by one: a=1,2 is no value of one run.
                 for single in _singles(override):
@@ -61,7 +60,6 @@ def explain(verb: str, overrides: Sequence[str], user_dirs: Sequence[Path] = ())
                 problems.append(
                     _unapplied(
                         override,
-                        text,
                         error,
                         groups,
                         [conf_dir(), *user_dirs],
@@ -104,16 +102,15 @@ def _unparsed(text: str, error: Exception) -> str:
 
 def _unapplied(
     override: Override,
-    text: str,
     error: Exception,
     groups: set[str],
     dirs: Sequence[Path],
     config: DictConfig | None,
 ) -> str:
-    key = override.key_or_group
+    key, values = override.key_or_group, _values(override)
     if key in groups:
         choices = sorted({p.stem for d in dirs for p in (d / key).glob("*.yaml")})
-        wrong = [str(v) for v in _values(override) if str(v) not in choices]
+        wrong = [value for value in values if value not in choices]
         if wrong:
             near = get_close_matches(wrong[0], choices, n=1)
             hint = f"did you mean {near[0]}? " if near else ""
@@ -122,7 +119,9 @@ def _unapplied(
     known = groups | ({name for name, _ in _keys(config)} if config is not None else set())
     if key in known:
         return f"{key}: {_first_line(error)}"
-    near = get_close_matches(key, known, n=1, cutoff=0.55) or _same_leaf(key, known)
+    near = get_close_matches(key, known, n=3, cutoff=0.55) or _same_leaf(key, known)
+    # modle=resnet18 means the group that has such a choice, not the key mode.
+    near.sort(key=lambda n: not any((d / n / f"{v}.yaml").exists() for d in dirs for v in values))
     if near:
         return f"{key}: there is no such key; did you mean {near[0]}?"
     parent = key.rpartition(".")[0]
@@ -131,7 +130,7 @@ def _unapplied(
     return f"{key}: there is no such key; {where} {', '.join(n.rpartition('.')[2] for n in inside)}"
 
 
-def _values(override: Override) -> list[Any]:
+def _values(override: Override) -> list[str]:
     return [s.partition("=")[2] for s in _singles(override)]
 
 
@@ -143,7 +142,9 @@ def _same_leaf(key: str, known: set[str]) -> list[str]:
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    plain = OmegaConf.to_container(node, resolve=False) if isinstance(node, DictConfig) else node
+    plain: Any = node
+    if isinstance(node, DictConfig):
+        plain = OmegaConf.to_container(node, resolve=False)
     if isinstance(plain, dict):
         for name, value in plain.items():
             key = f"{prefix}.{name}" if prefix else str(name)

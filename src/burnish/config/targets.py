@@ -2,13 +2,13 @@
 
 A configuration may come from somebody else, so only what a training needs can be named. A whole
 subtree is admitted only where nothing in it loads code or data from a place that an argument names.
-Left out for that: ``torchvision.models`` (``WeightsEnum.get_state_dict`` unpickles from any URL
-that ``Weights`` is given; ``get_model`` reaches every net without it), Lightning's strategies and
-plugins but for their classes (launchers start processes), torchmetrics' text, image and audio
-(they download), ``torch.nn.parallel``, ``torch.hub``, ``torch.load``, ``torch.utils``.
+Left out for that: ``torchvision.models`` but for its nets (``WeightsEnum.get_state_dict`` unpickles
+from any URL that ``Weights`` is given), Lightning's strategies and plugins but for their classes
+(launchers start processes), torchmetrics' text, image and audio (they download),
+``torch.nn.parallel``, ``torch.hub``, ``torch.load``, ``torch.utils``.
 
-Hydra holds the names of a subtree against the objects they resolve to once more; exact names are
-taken at their word.
+Hydra holds the names of a subtree against the objects they resolve to once more, and so it does
+with a result that can be called, such as a net; exact names are taken at their word.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ ADMITTED: tuple[str, ...] = (
     "torch.nn.modules.*",
     "torch.optim.*",
     "torchvision.models.get_model",
+    *_under("torchvision.models", "alexnet.* convnext.* densenet.* efficientnet.* googlenet.*"),
+    *_under("torchvision.models", "inception.* maxvit.* mnasnet.* mobilenetv2.* mobilenetv3.*"),
+    *_under("torchvision.models", "regnet.* resnet.* shufflenetv2.* squeezenet.* vgg.*"),
+    *_under("torchvision.models", "swin_transformer.* vision_transformer.*"),
     "torchvision.ops.*",
     "torchvision.transforms.*",
     "lightning.pytorch.Trainer",
@@ -107,7 +111,8 @@ def is_admitted(target: str, trusted: Sequence[str] = ()) -> bool:
 
 def admitted_as_text() -> str:
     """The admitted packages and classes in one line, for messages."""
-    subtrees = [pattern for pattern in ADMITTED if pattern.endswith(".*")]
+    nets = "torchvision.models."
+    subtrees = [p for p in ADMITTED if p.endswith(".*") and not p.startswith(nets)]
     exact = {name.rpartition(".")[0] for name in ADMITTED if not name.endswith(".*")}
     exact -= {"lightning.pytorch", "torchvision.models", "torchmetrics"}
     classes = [f"the classes of {package}" for package in sorted(exact | {"torch.nn"})]

@@ -1,0 +1,261 @@
+"""What a person sees who types something wrong: one readable line a mistake, exit code 2."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from burnish.commands.train import train
+from launch import ROOT, TINY, composed, environment, launch
+
+# Command line -> what the answer must say, each part.
+MISTAKES = {
+    "modle=resnet18": ["modle: there is no such key; did you mean model"],
+    "model=resnet19": ["model: there is no model=resnet19; did you mean resnet18?", "simple_cnn"],
+    "optimizer.lrr=0.1": ["optimizer.lrr: there is no such key; did you mean optimizer.lr?"],
+    "lr=0.1": ["lr: there is no such key; did you mean optimizer.lr?"],
+    "trainer.max_epoch=3": ["trainer.max_epoch: there is no such key; did you mean trainer.max_ep"],
+    "optimizer.lr=abc": ["optimizer.lr: must be a number, found the text 'abc'"],
+    "optimizer.lr=-1": ["optimizer.lr: must be a number above 0, found -1"],
+    "optimizer._target_=torch.optim.AdmW": [
+        "optimizer._target_: torch.optim has no 'AdmW'; did you mean 'AdamW'?"
+    ],
+    "optimizer._target_=os.system": [
+        "optimizer._target_: 'os.system' is not admitted",
+        "trust=[os]",
+    ],
+    "optimizer._target_=torch.optim.SparseAdam": [
+        "optimizer.weight_decay: torch.optim.SparseAdam takes no argument 'weight_decay'"
+    ],
+    "model._target_=burnish.models.resnet.resnet18": [
+        "model.hidden: burnish.models.resnet.resnet18 takes no argument 'hidden'"
+    ],
+    "monitor=val/acc": ["monitor: no metric is named 'val/acc'; did you mean val/accuracy?"],
+    "monitor=val/loss": ["mode: val/loss is better when it is minimal; set mode=min"],
+    "trainer.limit_val_batches=0": ["monitor: val/accuracy is never measured", "train/loss"],
+    "resume=nowhere": ["resume: nowhere does not exist"],
+    "init_from=nowhere/best.ckpt": ["init_from: nowhere/best.ckpt does not exist"],
+    "scheduler=warmup_cosine trainer.max_epochs=3": [
+        "scheduler.schedule.warmup_epochs: 5.0 epochs of warm-up leave nothing"
+    ],
+    "scheduler=multistep trainer.max_epochs=5": ["scheduler.schedule.milestones:", "all lie at"],
+    "trainer.max_epochs=0": ["trainer.max_epochs: 0 trains nothing"],
+    "data.batch_size=-3": ["data.batch_size: must be a whole number of at least 1, found -3"],
+    "data.val_fraction=1": ["data.val_fraction: must be a number above 0 and below 1, found 1"],
+    "model=mlp model.sizes=[64,-1]": ["model.sizes[1]: must be a whole number of at least 1"],
+    "model.dropout=1.5": ["model.dropout: must be a number at least 0 and below 1, found 1.5"],
+    "trainer.precision=17": ["trainer.precision: must be"],
+    "data.batch_size=???": ["data.batch_size: a value is required"],
+    "name=a/b": ["name: 'a/b' names a folder"],
+    "seed=-1": ["seed: must be a whole number of at least 0"],
+    "mode=maximum": ["mode: must be one of max, min; did you mean max?"],
+    "loss.reduction=none": ["loss.reduction: must be one of mean, sum, found 'none'"],
+    "trust=[os-system]": ["trust: 'os-system' is not the name of a package"],
+    "+foo=1": ["foo: nothing reads this key"],
+    "+callbacks.mine.x=1": ["callbacks.mine: has no _target_"],
+    "data.batch_size=[1": ["data.batch_size: 'data.batch_size=[1' cannot be read"],
+    "nonsense": ["nonsense: expected key=value"],
+    "--config-dir nowhere": ["--config-dir: nowhere is no folder"],
+    "data=mnist data.root=empty data.download=false": [
+        "empty/MNIST/raw: missing train-images-idx3-ubyte.gz",
+        "without a network",
+    ],
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_named(line, tmp_path):
+    done = launch("train", *line.split(), cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Error executing" not in done.stderr
+    for part in MISTAKES[line]:
+        assert part in done.stderr
+    if "data=mnist" not in line:  # refused before a run began: nothing is left behind
+        assert not (tmp_path / "outputs").exists()
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    typed = ["model=resnet19", "optimizer.lrr=1", "data.batch_sze=3"]
+    done = launch("train", *typed, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "3 errors:" in done.stderr
+    done = launch("train", "optimizer.lr=x", "data.batch_size=0", "seed=-1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "3 errors:" in done.stderr
+
+
+def test_a_typing_error_in_a_file_is_named_too(tmp_path):
+    experiment = tmp_path / "conf" / "experiment" / "mine.yaml"
+    experiment.parent.mkdir(parents=True)
+    experiment.write_text(
+        "# @package _global_\noptimzer: {lr: 0.1}\ntrainer: {max_epoch: 3}\ntrust: [os]\n"
+    )
+    done = launch("train", "--config-dir", "conf", "experiment=mine", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "trust: is accepted on the command line only" in done.stderr
+    experiment.write_text(experiment.read_text().replace("trust: [os]\n", ""))
+    done = launch("train", "--config-dir", "conf", "experiment=mine", cwd=tmp_path)
+    assert "optimzer: nothing reads this key; did you mean optimizer?" in done.stderr
+    assert "trainer.max_epoch: lightning.pytorch.Trainer takes no argument" in done.stderr
+
+
+def test_refusing_a_configuration_imports_nothing_heavy(tmp_path):
+    code = (
+        "import sys; sys.argv = ['train.py', 'optimizer.lr=abc', 'monitor=x']\n"
+        "from burnish.cli import command\n"
+        "try: command('train')\n"
+        "except SystemExit as error: assert error.code == 2\n"
+        "heavy = {'torch', 'torchvision', 'lightning', 'torchmetrics', 'optuna', 'sklearn'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_traceback_is_shown_on_request(tmp_path):
+    done = launch("train", "debug=traceback", "seed=-1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    train(composed(*TINY), folder)
+    return folder
+
+
+class Hostile:
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return (os.system, (f"touch {self.mark}",))
+
+
+def edited(run: Path, folder: Path, key: str, value: object) -> Path:
+    """A copy of a run, its config changed as a stranger would."""
+    copy = folder / "stranger"
+    shutil.copytree(run, copy)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    *path, last = key.split(".")
+    node = config
+    for name in path:
+        node = node[name]
+    node[last] = value
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    return copy
+
+
+VERBS = {"eval": "run", "train": "resume"}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("model", "os.system"),
+        ("model", "burnish.data.base.os.system"),
+        ("loss", "builtins.eval"),
+        ("callbacks", "subprocess.run"),
+        ("data", "torch.hub.load"),
+    ],
+)
+def test_what_a_strangers_run_folder_names_is_not_executed(finished, tmp_path, verb, key, target):
+    mark = tmp_path / "executed"
+    node = {"_target_": target, "command": f"touch {mark}", "trust": True}
+    value = {"x": node} if key == "callbacks" else node
+    run = edited(finished, tmp_path, key, value)
+    trusting = edited(run, tmp_path / "b", "trust", ["os", "subprocess", "builtins", "torch"])
+    for folder in (run, trusting):
+        done = launch(verb, f"{VERBS[verb]}={folder}", cwd=tmp_path)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "._target_: " in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not mark.exists()
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "init_from"])
+def test_a_checkpoint_with_a_call_is_refused(finished, tmp_path, verb):
+    mark = tmp_path / "executed"
+    run = tmp_path / "stranger"
+    shutil.copytree(finished, run)
+    for which in ("best", "last"):
+        content = torch.load(run / "checkpoints" / f"{which}.ckpt", weights_only=True)
+        torch.save({**content, "x": Hostile(mark)}, run / "checkpoints" / f"{which}.ckpt")
+    typed = {
+        "eval": ("eval", f"run={run}"),
+        "train": ("train", f"resume={run}"),
+        "init_from": ("train", f"init_from={run}", *TINY),
+    }[verb]
+    done = launch(*typed, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "nothing of it was executed" in done.stderr
+    assert not mark.exists()
+
+
+def test_a_resumed_run_keeps_what_it_is(finished, tmp_path):
+    line = (f"resume={finished}", "optimizer.lr=1", "trainer.max_epochs=3", "seed=4")
+    done = launch("train", *line, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "optimizer.lr: a resumed run keeps it" in done.stderr
+    assert "seed: a resumed run keeps it" in done.stderr
+    assert "max_epochs:" not in done.stderr
+
+
+EVAL_MISTAKES = {
+    "split=tset": "split: must be one of train, val, test, found 'tset'",
+    "checkpoint=first": "checkpoint: must be best or last, found 'first'",
+    "trainer.accelerator=tpuu": "trainer.accelerator: must be one of auto, cpu",
+    "data.rot=x": "data.rot: there is no such key; did you mean data.root?",
+}
+
+
+@pytest.mark.parametrize("line", EVAL_MISTAKES)
+def test_mistakes_of_eval(finished, tmp_path, line):
+    done = launch("eval", f"run={finished}", line, cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert EVAL_MISTAKES[line] in done.stderr
+
+
+def test_eval_wants_a_run(tmp_path):
+    done = launch("eval", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "run: a value is required: run=..." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 0, "train a classifier"),
+        (("--version",), 0, "burnish 0."),
+        (("trian",), 2, "did you mean train?"),
+        (("eval", "--help"), 0, "split=test|val|train"),
+    ],
+)
+def test_the_burnish_command(tmp_path, arguments, code, said):
+    done = subprocess.run(
+        [sys.executable, "-c", "from burnish.cli import main; main()", *arguments],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
