@@ -34,7 +34,7 @@ def test_the_readme_shows_a_net_data_and_a_callback():
 
 def test_it_trains_with_the_project_and_without(project):
     own = ("--config-dir", "conf", "trust=[mine]", "model=tiny", "data=noise")
-    done = launch("train", *own, "+callbacks=greet", "trainer.max_epochs=1", cwd=project)
+    done = launch("train", *own, "callbacks=greet", "trainer.max_epochs=1", cwd=project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "hello from my own callback" in done.stdout
     run = only_run(project)

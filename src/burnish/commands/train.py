@@ -95,7 +95,11 @@ def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> f
 def _describe(config: Config, run: RunFolder, data: ImageDataModule, net: nn.Module) -> None:
     """Say what is about to be trained, and write it down."""
     spec = data.spec
-    counts = {split: sum(per_class) for split, per_class in data.class_counts.items()}
+    counts = {
+        split: sum(data.class_counts[split])
+        for split in ("train", "val", "test")
+        if split in data.class_counts
+    }
     parameters = sum(p.numel() for p in net.parameters())
     rows = [
         ("run folder", str(run.path)),

@@ -1,0 +1,87 @@
+"""Every command of the README runs, shortened, on tiny data."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from launch import ROOT, launch, only_run
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)
+COMMANDS = [line.partition("  #")[0].strip() for b in BLOCKS for line in b.splitlines()]
+SHORT = (
+    "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1",
+    "trainer.limit_test_batches=1", "trainer=cpu", "data.batch_size=8",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    done = launch("train", "model=mlp", *SHORT, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return only_run(folder)
+
+
+def test_readme_is_short_enough_and_complete():
+    assert len(README.splitlines()) <= 250
+    assert "@@" not in README
+    assert len(COMMANDS) >= 12
+
+
+@pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("python")])
+def test_the_command_runs(line, run, tmp_path, mnist_root, cifar10_root, folder_root):
+    words = shlex.split(line.replace("$RUN", str(run)))
+    verb, arguments = Path(words[1]).stem, words[2:]
+    roots = {"data=mnist": mnist_root, "data=cifar10": cifar10_root}
+    extra = [f"data.root={root}" for choice, root in roots.items() if choice in arguments]
+    if "data=cifar10" in arguments:
+        extra.append("data.verify=false")
+    arguments = [a.replace("path/to/photographs", str(folder_root)) for a in arguments]
+    if "data=image_folder" in arguments:
+        extra.append("data.image_size=32")
+    own_epochs = [a for a in arguments if a.startswith("trainer.max_epochs")]
+    if verb == "train" and "--cfg" not in arguments:
+        if f"resume={run}" in arguments:
+            arguments = [a for a in arguments if a not in own_epochs] + ["trainer.max_epochs=2"]
+        else:
+            # mlp where the command leaves the model open or sweeps over it is fast enough.
+            extra += [s for s in SHORT if s.partition("=")[0] != "trainer.max_epochs"]
+            arguments = [a for a in arguments if a not in own_epochs] + ["trainer.max_epochs=1"]
+    if f"init_from={run}" in arguments:
+        extra.append("model=mlp")
+    done = launch(verb, *arguments, *extra, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("make")])
+def test_the_make_target_exists(line):
+    done = subprocess.run(
+        ["make", "-n", *line.split()[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_choice_of_every_group_is_listed():
+    for group in (p for p in (ROOT / "conf").iterdir() if p.is_dir()):
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{group.name}` |"))
+        listed = set(re.findall(r"`(\w+)`", row)) - {group.name}
+        assert {p.stem for p in group.glob("*.yaml")} <= listed, group.name
+
+
+def test_the_help_lists_every_choice(tmp_path):
+    said = launch("train", "--help", cwd=tmp_path).stdout
+    for group in (p for p in (ROOT / "conf").iterdir() if p.is_dir()):
+        (row,) = re.findall(rf"(?:groups)?\s+{group.name}\s+(.*)", said)[:1]
+        assert set(row.split()) == {p.stem for p in group.glob("*.yaml")}, group.name
+
+
+def test_the_error_that_is_shown_is_what_is_printed(tmp_path):
+    shown = re.search(r"\$ python src/train.py (.*)\n(2 errors:\n(?:  .*\n)+)", README)
+    assert shown
+    assert launch("train", *shown[1].split(), cwd=tmp_path).stderr == shown[2]
