@@ -5,13 +5,13 @@ Each check returns lines that begin with the key; the caller reports them all at
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from burnish.config.arguments import check_arguments
+from burnish.config.rules import check_values
 from burnish.config.signatures import TargetNotFound, find_signature
 from burnish.config.targets import admitted_as_text, is_admitted
 
@@ -52,7 +52,7 @@ def check(config: Config, trusted: Sequence[str] = ()) -> list[str]:
     problems = check_targets(config, trusted)
     for part in (
         _check_keys,
-        _check_values,
+        check_values,
         _check_monitor,
         _check_schedule,
         _check_trainer,
@@ -139,105 +139,6 @@ def _check_target(key: str, node: Mapping[str, Any], trusted: Sequence[str]) -> 
     top = key.partition(".")[0]
     ignored = IGNORED.get(key, ()) + (("enabled",) if top == "callbacks" else ())
     return check_arguments(key, node, signature, supplied=SUPPLIED.get(key, ()), ignored=ignored)
-
-
-# --- values -----------------------------------------------------------------------------------
-
-
-def _whole(minimum: int) -> Callable[[Any], str | None]:
-    def rule(value: Any) -> str | None:
-        good = isinstance(value, int) and not isinstance(value, bool) and value >= minimum
-        return None if good else f"must be a whole number of at least {minimum}"
-
-    return rule
-
-
-def _number(low: float, high: float = math.inf, *, open_low: bool = False, open_high: bool = False):  # type: ignore[no-untyped-def]
-    def rule(value: Any) -> str | None:
-        good = (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and (value > low if open_low else value >= low)
-            and (value < high if open_high else value <= high)
-        )
-        if good:
-            return None
-        above = f"above {low:g}" if open_low else f"at least {low:g}"
-        below = "" if math.isinf(high) else f" and {'below' if open_high else 'at most'} {high:g}"
-        return f"must be a number {above}{below}"
-
-    return rule
-
-
-def _one_of(*choices: str) -> Callable[[Any], str | None]:
-    def rule(value: Any) -> str | None:
-        if value in choices:
-            return None
-        near = get_close_matches(str(value), choices, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return f"must be one of {', '.join(choices)}{hint}"
-
-    return rule
-
-
-def _switch(value: Any) -> str | None:
-    return None if isinstance(value, bool) else "must be true or false"
-
-
-# Key pattern -> rule; a key that is absent or null is not checked here.
-RULES: tuple[tuple[str, Callable[[Any], str | None]], ...] = (
-    (r"data\.(eval_)?batch_size", _whole(1)),
-    (r"data\.(image_size|limit)", _whole(1)),
-    (r"data\.num_workers", _whole(0)),
-    (r"data\.val_fraction", _number(0, 1, open_low=True, open_high=True)),
-    (r"(seed|data\.split_seed)", _whole(0)),
-    (r"model\.(.*\.)?dropout", _number(0, 1, open_high=True)),
-    (r"model\.(sizes|channels)\[\d+\]", _whole(1)),
-    (r"model\.(hidden|width|depth)", _whole(1)),
-    (r"loss\.label_smoothing", _number(0, 1, open_high=True)),
-    (r"loss\.reduction", _one_of("mean", "sum")),
-    (r"optimizer\.(lr|adamw_lr)", _number(0, open_low=True)),
-    (r"optimizer\.weight_decay", _number(0)),
-    (r"optimizer\.momentum", _number(0, 1, open_high=True)),
-    (r"optimizer\.decay_norms_and_biases", _switch),
-    (r"scheduler\.interval", _one_of("step", "epoch")),
-    (r"scheduler\.schedule\.step_size", _whole(1)),
-    (r"scheduler\.schedule\.warmup_epochs", _number(0)),
-    (r"callbacks\.\w+\.enabled", _switch),
-    (r"callbacks\.early_stopping\.patience", _whole(0)),
-    (r"(test|compile|traceback)", _switch),
-    (r"mode", _one_of("max", "min")),
-    (r"trainer\.max_epochs", _whole(-1)),
-    (r"trainer\.(min_epochs|min_steps)", _whole(0)),
-    (r"trainer\.max_steps", _whole(-1)),
-    (r"trainer\.(accumulate_grad_batches|log_every_n_steps|num_nodes)", _whole(1)),
-    (r"trainer\.gradient_clip_val", _number(0)),
-    (r"trainer\.limit_(train|val|test)_batches", _number(0)),
-    (r"trainer\.overfit_batches", _number(0)),
-)
-_RULES = tuple((re.compile(pattern), rule) for pattern, rule in RULES)
-
-
-def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(node, Mapping):
-        for name, value in node.items():
-            yield from _leaves(value, f"{key}.{name}" if key else str(name))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _leaves(value, f"{key}[{index}]")
-    else:
-        yield key, node
-
-
-def _check_values(config: Config) -> list[str]:
-    problems = []
-    for key, value in _leaves(config):
-        if value is None:
-            continue
-        for pattern, rule in _RULES:
-            if pattern.fullmatch(key) and (text := rule(value)):
-                problems.append(f"{key}: {text}, found {value!r}")
-    return problems
 
 
 # --- combinations -----------------------------------------------------------------------------

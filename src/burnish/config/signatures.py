@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
+from burnish.config.bindings import is_decorated
 from burnish.config.source import (
     Definition,
     Module,
@@ -19,7 +20,6 @@ from burnish.config.source import (
     Value,
     ancestors,
     class_body,
-    is_decorated,
     resolve,
     resolve_expression,
 )

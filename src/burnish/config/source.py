@@ -8,34 +8,20 @@ the place is reached from which the syntax tells no more.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 
+from burnish.config.bindings import Binding, Imported, Module, collect, names_of
 from burnish.errors import ConfigError
 
 
 class TargetNotFound(ConfigError):  # noqa: N818
     """A dotted name of which some part certainly does not exist."""
-
-
-@dataclass(frozen=True)
-class Module:
-    """A module or package written in Python.
-
-    Args:
-        name: dotted name.
-        file: its source; None for a namespace package.
-        folders: where its submodules lie; empty for a plain module.
-    """
-
-    name: str
-    file: Path | None
-    folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,32 +56,6 @@ class Value:
 Found = Module | Definition | Value
 # Names on the way to the one looked up: modules that import from each other would go in circles.
 _Seen = frozenset[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class _Imported:
-    """``from module import name``, or the module itself if ``name`` is None."""
-
-    module: str
-    name: str | None
-
-
-_Binding = _Imported | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.expr | None
-
-
-@dataclass
-class _Names:
-    """What a module or class body binds; ``open`` if it may bind more when it runs."""
-
-    bound: dict[str, _Binding] = field(default_factory=dict)
-    stars: list[str] = field(default_factory=list)
-    open: bool = False
-
-    def add_weakly(self, other: _Names) -> None:
-        """Take in the names of an alternative branch that are not bound already."""
-        self.bound = {**other.bound, **self.bound}
-        self.stars += other.stars
-        self.open |= other.open
 
 
 def resolve(target: str) -> Found:
@@ -183,7 +143,7 @@ def lookup(module: Module, name: str, seen: _Seen = frozenset()) -> Found | None
     if (module.name, name) in seen:
         return None
     seen |= {(module.name, name)}
-    names = _names(module)
+    names = names_of(module)
     if name in names.bound:
         return _follow(module, name, names.bound[name], seen)
     for star in reversed(names.stars):
@@ -195,11 +155,11 @@ def lookup(module: Module, name: str, seen: _Seen = frozenset()) -> Found | None
     return locate(f"{module.name}.{name}")
 
 
-def _follow(module: Module, name: str, binding: _Binding, seen: _Seen) -> Found | None:
+def _follow(module: Module, name: str, binding: Binding, seen: _Seen) -> Found | None:
     match binding:
-        case _Imported(source_name, None):
+        case Imported(source_name, None):
             return locate(source_name) or Value(source_name)
-        case _Imported(source_name, str(attribute)):
+        case Imported(source_name, str(attribute)):
             source = locate(source_name)
             full = f"{source_name}.{attribute}"
             if not isinstance(source, Module):
@@ -232,7 +192,7 @@ def resolve_expression(module: Module, node: ast.expr, seen: _Seen = frozenset()
 
 def names_in(module: Module) -> list[str] | None:
     """The public names that a module binds; None if it may bind more than its syntax shows."""
-    names = _names(module)
+    names = names_of(module)
     found = [name for name in names.bound if not name.startswith("_")]
     if names.open:
         return None
@@ -250,7 +210,7 @@ def names_in(module: Module) -> list[str] | None:
 def _exports(module: Found | None, name: str) -> bool:
     if not isinstance(module, Module):
         return False
-    binding = _names(module).bound.get("__all__")
+    binding = names_of(module).bound.get("__all__")
     if isinstance(binding, ast.List | ast.Tuple):
         texts = [element.value for element in binding.elts if isinstance(element, ast.Constant)]
         if len(texts) == len(binding.elts):
@@ -292,9 +252,9 @@ def _bases(owner: Definition) -> Iterator[Definition | Value]:
         yield found if isinstance(found, Definition) and is_class else Value(text)
 
 
-def class_body(owner: Definition) -> dict[str, _Binding]:
+def class_body(owner: Definition) -> dict[str, Binding]:
     """What the body of a class binds."""
-    return _collect(owner.node.body, owner.module).bound
+    return collect(owner.node.body, owner.module).bound
 
 
 def _class_member(owner: Definition, name: str) -> tuple[Found | None, list[str] | None]:
@@ -313,132 +273,3 @@ def _class_member(owner: Definition, name: str) -> tuple[Found | None, list[str]
         if known is not None:
             known += body
     return None, known
-
-
-# --- statements -------------------------------------------------------------------------------
-
-
-@cache
-def _names(module: Module) -> _Names:
-    if module.file is None:
-        return _Names()
-    tree = _parse(module.file)
-    names = _Names(open=True) if tree is None else _collect(tree.body, module)
-    names.open |= "__getattr__" in names.bound
-    return names
-
-
-@cache
-def _parse(file: Path) -> ast.Module | None:
-    try:
-        return ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
-        return None
-
-
-def _collect(statements: Sequence[ast.stmt], module: Module) -> _Names:
-    names = _Names()
-    for node in statements:
-        match node:
-            case ast.Import():
-                _bind_import(names, node)
-            case ast.ImportFrom():
-                _bind_import_from(names, node, module)
-            case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                if not is_decorated(node, "overload"):
-                    names.bound[node.name] = node
-            case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
-                _bind_assignment(names, node)
-            case ast.If() | ast.Try() | ast.With() | ast.For() | ast.While():
-                _bind_block(names, node, module)
-        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            names.open |= _binds_dynamically(node)
-    return names
-
-
-def _bind_import(names: _Names, node: ast.Import) -> None:
-    for alias in node.names:
-        top = alias.name.partition(".")[0]
-        names.bound[alias.asname or top] = _Imported(alias.name if alias.asname else top, None)
-
-
-def _bind_import_from(names: _Names, node: ast.ImportFrom, module: Module) -> None:
-    source = _absolute(module, node.level, node.module)
-    for alias in node.names:
-        if alias.name == "*":
-            names.stars.append(source)
-        else:
-            names.bound[alias.asname or alias.name] = _Imported(source, alias.name)
-
-
-def _absolute(module: Module, level: int, name: str | None) -> str:
-    if level == 0:
-        return name or ""
-    parts = module.name.split(".")
-    above = parts[: len(parts) - level + bool(module.folders)]
-    return ".".join([*above, *([name] if name else [])])
-
-
-def _bind_assignment(names: _Names, node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> None:
-    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-        if isinstance(target, ast.Name):
-            if isinstance(node, ast.AugAssign):
-                names.bound[target.id] = None
-            elif node.value is not None:
-                names.bound[target.id] = node.value
-        else:
-            _bind_unknown(names, target)
-
-
-def _bind_unknown(names: _Names, target: ast.AST) -> None:
-    for part in ast.walk(target):
-        if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
-            names.bound[part.id] = None
-
-
-def _bind_block(
-    names: _Names, node: ast.If | ast.Try | ast.With | ast.For | ast.While, module: Module
-) -> None:
-    """Names of a compound statement: the branch taken as a rule wins over the others."""
-    branches = [_collect(node.body, module)]
-    if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-        branches.insert(0, _collect(node.orelse, module))
-    elif isinstance(node, ast.Try):
-        branches[0].bound.update(_collect([*node.orelse, *node.finalbody], module).bound)
-        branches += [_collect(handler.body, module) for handler in node.handlers]
-    elif isinstance(node, ast.For):
-        _bind_unknown(names, node.target)
-    elif isinstance(node, ast.With):
-        for item in node.items:
-            _bind_unknown(names, item.optional_vars or ast.Pass())
-    if isinstance(node, ast.If | ast.For | ast.While) and node.orelse:
-        branches.append(_collect(node.orelse, module))
-    block = branches[0]
-    for branch in branches[1:]:
-        block.add_weakly(branch)
-    names.bound.update(block.bound)
-    names.stars += block.stars
-    names.open |= block.open
-
-
-# Calls by which a module gives itself names that no statement shows.
-_DYNAMIC = {"globals", "vars", "exec", "setattr"}
-
-
-def _binds_dynamically(node: ast.stmt) -> bool:
-    if isinstance(node, ast.If | ast.Try | ast.With | ast.While | ast.For):
-        # Bodies are looked at by themselves, the loop's own head binds nothing.
-        return False
-    return any(
-        isinstance(part, ast.Call) and isinstance(part.func, ast.Name) and part.func.id in _DYNAMIC
-        for part in ast.walk(node)
-    )
-
-
-def is_decorated(node: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> bool:
-    """Whether a decorator of this name (whatever stands before the last dot) is applied."""
-    return any(
-        ast.unparse(decorator.func if isinstance(decorator, ast.Call) else decorator)
-        .rpartition(".")[2] == name
-        for decorator in node.decorator_list
-    )  # fmt: skip
