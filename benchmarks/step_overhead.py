@@ -203,7 +203,8 @@ def template(config: dict[str, Any], data: ImageDataModule) -> float:
 
 CASES: dict[str, tuple[list[str], tuple[int, int, int], int, int]] = {
     # name: overrides, image shape, batch size, steps
-    "MLP, batch 64": (["model=mlp"], (1, 28, 28), 64, 600),
+    "MLP, 28x28, batch 64": (["model=mlp"], (1, 28, 28), 64, 600),
+    "MLP, 8x8, batch 64": (["model=mlp"], (1, 8, 8), 64, 600),
     "small CNN, batch 128": (["model=simple_cnn"], (3, 32, 32), 128, 60),
 }
 LOOPS: dict[str, Callable[[dict[str, Any], ImageDataModule], float]] = {

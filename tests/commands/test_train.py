@@ -77,7 +77,7 @@ def test_metrics_csv_holds_the_steps_and_the_epochs(run):
     steps = [int(r["step"]) for r in rows if r.get("train/loss_step")]
     assert steps == [1, 3, 5, 8, 10, 12]  # every second batch of seven, counted from 0
     assert [r["epoch"] for r in rows if r.get("val/loss")] == ["0.0", "1.0"]
-    assert any(r.get("lr-AdamW/pg1") for r in rows)
+    assert any(r.get("lr-AdamW/decay") for r in rows)
 
 
 @pytest.mark.parametrize("split", ["test", "val"])
@@ -160,6 +160,26 @@ def test_a_folder_without_test_split_says_so(tmp_path, folder_root):
     with pytest.raises(RunError, match="no test split; choose split=val"):
         scored(run, "test")
     assert "val/accuracy" in scored(run, "val")
+
+
+def test_a_cache_changes_nothing_but_the_time(tmp_path, folder_root):
+    shared = (
+        "data=image_folder", f"data.root={folder_root}", "data.image_size=16", "data.limit=null",
+        "augment=standard", "augment.crop.padding=2", f"data.cache_dir={tmp_path / 'cache'}",
+    )  # fmt: skip
+    runs = {
+        name: run_tiny(tmp_path / name, *shared, *extra)
+        for name, extra in {
+            "none": ("data.cache=none", "data.num_workers=0"),
+            "workers": ("data.cache=none", "data.num_workers=2"),
+            "memory": ("data.cache=memory",),
+            "disk": ("data.cache=disk",),
+            "again": ("data.cache=disk",),
+        }.items()
+    }
+    for name, run in runs.items():
+        print(name)
+        assert_equal_weights(weights_of(run.path), weights_of(runs["none"].path))
 
 
 def test_a_loss_that_is_lost_stops_the_run(tmp_path):

@@ -214,6 +214,9 @@ class FileLoader(_Resumable):
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             pin_memory=pin_memory,
+            # Nothing in a worker is random; without its own generator every iterator would take
+            # a number from the global one, and dropout would depend on how images are read.
+            generator=torch.Generator(),
         )
 
     def __iter__(self) -> Iterator[Batch]:

@@ -29,6 +29,7 @@ def parameter_groups(
 
     Returns:
         First the group that decays, then the one with ``weight_decay`` 0; empty ones are left out.
+        Their names are what LearningRateMonitor logs.
 
     Raises:
         ConfigError: if no parameter is trainable.
@@ -44,8 +45,8 @@ def parameter_groups(
     if not decayed and not spared:
         raise ConfigError("model: every parameter is frozen, so there is nothing to train")
     groups = [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": spared, "weight_decay": 0.0},
+        {"name": "decay", "params": decayed, "weight_decay": weight_decay},
+        {"name": "no_decay", "params": spared, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
 
