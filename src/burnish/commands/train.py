@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ def train(
         status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
         text = str(error) if isinstance(error, BurnishError | Interrupted) else repr(error)
         run.update_result(status=status, seconds=_since(started), exception=text)
+        if status == "interrupted" and (run.checkpoints / "last.ckpt").exists():
+            say(f"interrupted; go on with: {_typed('train')} resume={path}")
         raise
     run.update_result(status="finished", seconds=_since(started))
     return best
@@ -218,6 +221,12 @@ def _next_commands(config: Config, run: RunFolder, trainer: pl.Trainer) -> None:
     say()
     say(f"run folder  {run.path}")
     if best_checkpoint(trainer):
-        say(f"evaluate    python src/eval.py run={run.path}")
+        say(f"evaluate    {_typed('eval')} run={run.path}")
     if config.get("logger") and "tensorboard" in config["logger"]:
         say(f"look        tensorboard --logdir {run.path}")
+
+
+def _typed(verb: str) -> str:
+    """How this person would type a verb: as the file beside the one that was started, or not."""
+    program = Path(sys.argv[0])
+    return f"python {program.with_name(verb)}.py" if program.suffix == ".py" else f"burnish {verb}"
