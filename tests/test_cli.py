@@ -83,10 +83,10 @@ def test_a_mistake_is_named(line, tmp_path):
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):
-    typed = ["model=resnet19", "optimizer.lrr=1", "data.batch_sze=3"]
+    typed = ["model=resnet19", "optimizer.lrr=1", "data.batch_sze=3", "data.batch_size=0"]
     done = launch("train", *typed, cwd=tmp_path)
     assert done.returncode == 2
-    assert "3 errors:" in done.stderr
+    assert "4 errors:" in done.stderr
     done = launch("train", "optimizer.lr=x", "data.batch_size=0", "seed=-1", cwd=tmp_path)
     assert done.returncode == 2
     assert "3 errors:" in done.stderr

@@ -153,6 +153,7 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
 
 
 def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
+    from burnish.config.check import check
     from burnish.config.compose import explain
 
     parser = argparse.ArgumentParser(add_help=False)
@@ -162,7 +163,11 @@ def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
     if dirs and not dirs[0].is_dir():
         return [f"--config-dir: {dirs[0]} is no folder"]
     overrides = [word for word in rest if not word.startswith("-")]
-    return explain(verb, overrides, dirs) or [" ".join(str(error).split())]
+    problems, applied = explain(verb, overrides, dirs)
+    if problems and verb == "train" and applied is not None:
+        with suppress(ConfigError):  # what does not resolve may follow from the problems found
+            return problems + check(_resolved(applied), _trusted(applied, overrides))
+    return problems or [" ".join(str(error).split())]
 
 
 # --- what is done with a composed configuration --------------------------------------------------

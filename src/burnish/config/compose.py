@@ -25,8 +25,10 @@ from burnish.config.paths import conf_dir
 COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
 
 
-def explain(verb: str, overrides: Sequence[str], user_dirs: Sequence[Path] = ()) -> list[str]:
-    """One line for each override that does not apply to ``conf/<verb>.yaml``.
+def explain(
+    verb: str, overrides: Sequence[str], user_dirs: Sequence[Path] = ()
+) -> tuple[list[str], DictConfig | None]:
+    """Find the overrides that do not apply to ``conf/<verb>.yaml``.
 
     Args:
         verb: the root configuration.
@@ -34,22 +36,19 @@ def explain(verb: str, overrides: Sequence[str], user_dirs: Sequence[Path] = ())
         user_dirs: folders given with ``--config-dir``.
 
     Returns:
-        Lines that begin with the key; empty if every override applies.
+        One line for each such override, beginning with its key; and what the others compose to,
+        so that its values can be checked as well.
     """
     GlobalHydra.instance().clear()
-    search = [f"hydra.searchpath=[{','.join(f'file://{d.resolve()}' for d in user_dirs)}]"]
-    search = search if user_dirs else []
-    problems: list[str] = []
+    dirs = [conf_dir(), *user_dirs]
+    groups = {str(path.relative_to(root)) for root in dirs for path in _folders(root)}
+    # name refers to Hydra's own state, which there is only in a job.
+    good = ["name=unnamed"] if verb == "train" else []
+    if user_dirs:
+        good.append(f"hydra.searchpath=[{','.join(f'file://{d.resolve()}' for d in user_dirs)}]")
+    problems, parsed = _parse(overrides)
     with initialize_config_dir(config_dir=str(conf_dir()), job_name=verb):
-        good: list[str] = list(search)
         # Groups first: a key may exist only after its group was chosen.
-        groups = {str(p.relative_to(d)) for d in [conf_dir(), *user_dirs] for p in _folders(d)}
-        parsed = []
-        for text in overrides:
-            try:
-                parsed.append(OverridesParser.create().parse_override(text))
-            except COMPOSITION_ERRORS as error:
-                problems.append(_unparsed(text, error))
         for override in sorted(parsed, key=lambda o: o.key_or_group not in groups):
             try:
                 # A sweep's choices are tried one by one: a=1,2 is no value of one run.
@@ -57,16 +56,19 @@ def explain(verb: str, overrides: Sequence[str], user_dirs: Sequence[Path] = ())
                     compose(verb, [*good, single], return_hydra_config=True)
                 good.append(next(iter(_singles(override))))
             except COMPOSITION_ERRORS as error:
-                problems.append(
-                    _unapplied(
-                        override,
-                        error,
-                        groups,
-                        [conf_dir(), *user_dirs],
-                        _composed(verb, good),
-                    )
-                )
-    return problems
+                composed = _composed(verb, good)
+                problems.append(_unapplied(override, error, groups, dirs, composed))
+        return problems, _composed(verb, good)
+
+
+def _parse(overrides: Sequence[str]) -> tuple[list[str], list[Override]]:
+    problems, parsed = [], []
+    for text in overrides:
+        try:
+            parsed.append(OverridesParser.create().parse_override(text))
+        except COMPOSITION_ERRORS as error:
+            problems.append(_unparsed(text, error))
+    return problems, parsed
 
 
 def _singles(override: Override) -> Iterator[str]:
