@@ -20,7 +20,7 @@ from burnish.data.base import ImageDataModule
 from burnish.errors import BurnishError, Interrupted, ModelError, RunError
 from burnish.learner.module import ClassifierModule, load_weights, net_weights
 from burnish.learner.stop import StopOnSignal
-from burnish.runs.console import open_log, say, table
+from burnish.runs.console import open_log, say, short, table
 from burnish.runs.folder import RunFolder, find_run
 from burnish.runs.provenance import provenance
 from burnish.runs.weights import read_checkpoint
@@ -62,7 +62,7 @@ def train(
         text = str(error) if isinstance(error, BurnishError | Interrupted) else repr(error)
         run.update_result(status=status, seconds=_since(started), exception=text)
         if status == "interrupted" and (run.checkpoints / "last.ckpt").exists():
-            say(f"interrupted; go on with: {_typed('train')} resume={path}")
+            say(f"interrupted; go on with: {_typed('train')} resume={short(path)}")
         raise
     run.update_result(status="finished", seconds=_since(started))
     return best
@@ -105,7 +105,7 @@ def _describe(config: Config, run: RunFolder, data: ImageDataModule, net: nn.Mod
     }
     parameters = sum(p.numel() for p in net.parameters())
     rows = [
-        ("run folder", str(run.path)),
+        ("run folder", short(run.path)),
         ("data", f"{config['data']['_target_'].rpartition('.')[2]}: "
          + ", ".join(f"{n:,} {split}" for split, n in counts.items())),
         ("images", f"{spec.channels} x {spec.height} x {spec.width}, {spec.num_classes} classes, "
@@ -219,11 +219,11 @@ def _next_commands(config: Config, run: RunFolder, trainer: pl.Trainer) -> None:
     if config["trainer"]["fast_dev_run"]:
         return
     say()
-    say(f"run folder  {run.path}")
+    say(f"run folder  {short(run.path)}")
     if best_checkpoint(trainer):
-        say(f"evaluate    {_typed('eval')} run={run.path}")
+        say(f"evaluate    {_typed('eval')} run={short(run.path)}")
     if config.get("logger") and "tensorboard" in config["logger"]:
-        say(f"look        tensorboard --logdir {run.path}")
+        say(f"look        tensorboard --logdir {short(run.path)}")
 
 
 def _typed(verb: str) -> str:

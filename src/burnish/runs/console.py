@@ -39,6 +39,12 @@ def open_log(path: Path | None, *, quiet: bool = False) -> None:
         _log.addHandler(logging.NullHandler())
 
 
+def short(path: Path) -> str:
+    """A path as a person would type it: relative to the current folder if it lies below."""
+    cwd = Path.cwd()
+    return str(path.relative_to(cwd) if path.is_relative_to(cwd) else path)
+
+
 def table(rows: Iterable[Sequence[str]], *, indent: int = 2) -> str:
     """Rows of cells in aligned columns: the first to the left, the rest to the right."""
     cells = [list(row) for row in rows]
