@@ -55,12 +55,18 @@ MISTAKES = {
     "data.batch_size=???": ["data.batch_size: a value is required"],
     "name=a/b": ["name: 'a/b' names a folder"],
     "seed=-1": ["seed: must be a whole number of at least 0"],
-    "mode=maximum": ["mode: must be one of max, min; did you mean max?"],
+    "mode=maximum": ["mode: must be one of max, min, found 'maximum'; did you mean max?"],
     "loss.reduction=none": ["loss.reduction: must be one of mean, sum, found 'none'"],
     "trust=[os-system]": ["trust: 'os-system' is not the name of a package"],
     "+foo=1": ["foo: nothing reads this key"],
     "+callbacks.mine.x=1": ["callbacks.mine: has no _target_"],
     "data.batch_size=[1": ["data.batch_size: 'data.batch_size=[1' cannot be read"],
+    "optimizer.lr=${nope}": ["optimizer.lr: Interpolation key 'nope' not found"],
+    "paths.outputs=/dev/null/x": ["error: /dev/null/x", "Not a directory"],
+    "trainer.max_time=1": ["trainer.max_time: must be DD:HH:MM:SS"],
+    "trainer.max_steps=0": ["trainer.max_steps: must be a whole number of at least 1"],
+    "trainer.check_val_every_n_epoch=99": ["trainer.check_val_every_n_epoch: 99 is more than"],
+    "seed=99999999999": ["seed: must be a whole number of at least 0 and at most 4294967295"],
     "nonsense": ["nonsense: expected key=value"],
     "--config-dir nowhere": ["--config-dir: nowhere is no folder"],
     "data=mnist data.root=empty data.download=false": [
@@ -207,6 +213,50 @@ def test_a_checkpoint_with_a_call_is_refused(finished, tmp_path, verb):
     assert done.returncode == 2, done.stdout + done.stderr
     assert "nothing of it was executed" in done.stderr
     assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("callbacks", {"x": {"_target_": "lightning.pytorch.callbacks.OnExceptionCheckpoint",
+                             "dirpath": "VICTIM", "filename": "best"}}),
+        ("logger", {"x": {"_target_": "lightning.pytorch.loggers.CSVLogger",
+                          "save_dir": "victim", "name": "csv", "version": ""}}),
+        ("trainer.profiler", {"_target_": "lightning.pytorch.profilers.SimpleProfiler",
+                              "dirpath": "../victim", "filename": "p"}),
+        ("loss", {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint.to_yaml",
+                  "_args_": [{"_target_": "lightning.pytorch.callbacks.ModelCheckpoint"},
+                             "VICTIM/best.ckpt"]}),
+        ("data.mean", {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint._link_checkpoint",
+                       "trainer": {"_target_": "lightning.pytorch.Trainer"},
+                       "filepath": "VICTIM/x.py", "linkpath": "VICTIM/best.ckpt"}),
+    ],
+    ids=lambda v: v if isinstance(v, str) else "",
+)  # fmt: skip
+def test_a_strangers_run_folder_writes_nowhere_else(finished, tmp_path, key, value):
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "best.ckpt").write_text("precious")
+    value = yaml.safe_load(yaml.safe_dump(value).replace("VICTIM", str(victim)))
+    run = edited(finished, tmp_path, key, value)
+    for verb, name in VERBS.items():
+        done = launch(verb, f"{name}={run}", cwd=tmp_path)
+        # eval builds neither callbacks nor loggers nor profilers: it may go on without them.
+        assert done.returncode == 2 or (verb == "eval" and key[:4] in ("call", "logg", "trai"))
+        assert "Traceback" not in done.stderr, done.stderr
+        assert [p.name for p in victim.iterdir()] == ["best.ckpt"]
+        assert (victim / "best.ckpt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "data: []\nmodel: 3\nseed: 0\ncompile: false"])
+def test_a_broken_run_config_is_named(finished, tmp_path, text):
+    run = tmp_path / "broken"
+    shutil.copytree(finished, run)
+    (run / "config.yaml").write_text(text)
+    for verb, name in VERBS.items():
+        done = launch(verb, f"{name}={run}", cwd=tmp_path)
+        assert done.returncode == 2, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
 
 
 def test_a_resumed_run_keeps_what_it_is(finished, tmp_path):

@@ -55,7 +55,9 @@ def make(node: Config, key: str, trusted: Sequence[str] = (), **extra: Any) -> A
         function = instantiate(
             {**node, "_partial_": True},
             # reset: what @hydra.main admits for Hydra's own plugins is not for configurations.
-            _execution_whitelist_=execution_whitelist(whitelist(trusted), reset=True),
+            _execution_whitelist_=execution_whitelist(
+                whitelist(key.partition(".")[0], trusted), reset=True
+            ),
             _convert_="all",
         )
     except InstantiationException as error:
@@ -81,7 +83,7 @@ def _user_error(error: Exception, key: str) -> BurnishError | None:
         return cause
     if isinstance(cause, VALUE_ERRORS):
         return ConfigError(f"{key}: {cause}")
-    return ConfigError(f"{key}: {str(error).splitlines()[0]}") if cause is None else None
+    return ConfigError(f"{key}: {' '.join(str(error).split())}") if cause is None else None
 
 
 def build_data(config: Config, trusted: Sequence[str] = ()) -> ImageDataModule:

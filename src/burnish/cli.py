@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -24,6 +25,11 @@ VERBS = {
     "train": "train a classifier from a composed configuration",
     "eval": "score a run's checkpoint on a split of its data",
 }
+
+# What a full, foreign or missing disk answers.
+OF_THE_DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT,
+)  # fmt: skip
 
 HELP = """burnish {version}: from a composed configuration to a trained and understood model
 
@@ -79,6 +85,11 @@ def command(verb: str, launched: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         _report(error)
         code = 2
+    except OSError as error:
+        if error.errno not in OF_THE_DISK:
+            raise
+        print(f"error: {error.filename or 'paths.outputs'}: {error.strerror}", file=sys.stderr)
+        code = 2
     except Interrupted as error:
         code = 128 + error.signum
     except KeyboardInterrupt:
@@ -111,8 +122,6 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
     from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
-    from burnish.config.targets import whitelist
-
     register()
     typed = list(sys.argv[1:])
     reached = False
@@ -130,14 +139,8 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
             raise _Refused(error) from error
         return value
 
-    # Hydra's own plugins: samplers of a sweep and the like.
-    admitted = (
-        *whitelist(),
-        "optuna.samplers.*",
-        "hydra_plugins.*",
-        "logging.*",
-        "hydra._internal.*",
-    )
+    # For Hydra's own plugins, samplers of a sweep and the like; burnish's targets have their own.
+    admitted = ("optuna.samplers.*", "hydra_plugins.*", "logging.*", "hydra._internal.*")
     run = hydra.main(config_path=str(conf_dir()), config_name=verb, execution_whitelist=admitted)(
         task
     )
@@ -145,7 +148,7 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
         run()
     except _Refused as refused:
         raise refused.error from refused.error.__cause__
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         if reached:
             raise
         raise ConfigError(_explained(verb, typed, error)) from error
@@ -218,8 +221,10 @@ def _eval(cfg: Any) -> None:
     command_config = _resolved(cfg)
     run, named = find_run(str(command_config["run"]))
     checkpoint = named or run.checkpoint(_which(command_config["checkpoint"]))
-    config = evaluated(run.read_config(), command_config)
-    if problems := check_targets(config, trusted):
+    saved = run.read_config()
+    config = evaluated(saved, command_config)
+    # All of it: what an evaluation leaves out is no reason to trust the folder.
+    if problems := check_targets(saved, trusted):
         raise ConfigError([f"{run.path / 'config.yaml'}: {line}" for line in problems])
     from burnish.commands.evaluate import evaluate
 
@@ -237,9 +242,12 @@ def _which(checkpoint: Any) -> str:
 
 def _hydra_state() -> tuple[list[str], Path]:
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     state = HydraConfig.get()
-    return list(state.overrides.task), Path(state.runtime.output_dir)
+    # Unresolved: an override may hold an interpolation, which is not Hydra's to resolve.
+    overrides: Any = OmegaConf.to_container(state.overrides.task, resolve=False)
+    return overrides, Path(state.runtime.output_dir)
 
 
 def _resolved(cfg: Any) -> dict[str, Any]:
@@ -251,10 +259,10 @@ def _resolved(cfg: Any) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    missing = sorted(OmegaConf.missing_keys(cfg))
-    if missing:
-        raise ConfigError([f"{key}: a value is required: {key}=..." for key in missing])
     try:
+        missing = sorted(OmegaConf.missing_keys(cfg))
+        if missing:
+            raise ConfigError([f"{key}: a value is required: {key}=..." for key in missing])
         return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
@@ -276,7 +284,7 @@ def _trusted(cfg: Any, overrides: list[str]) -> list[str]:
         return []
     value: Any = OverridesParser.create().parse_override(named[-1]).value()
     packages = [value] if isinstance(value, str) else [str(v) for v in value or []]
-    whitelist(packages)  # refuses what is no package name
+    whitelist("", packages)  # refuses what is no package name
     # As python -m does; at the end, so that nothing there can pass for an installed package.
     if packages and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))

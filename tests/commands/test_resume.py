@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from burnish.commands.train import train
 from launch import (
@@ -97,6 +98,23 @@ def test_a_signal_saves_in_the_middle_of_an_epoch_and_resume_is_bit_equal(
     done = launch("train", f"resume={run}", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert_equal_weights(weights_of(run), weights_of(uninterrupted))
+
+
+@pytest.mark.parametrize(
+    ("trainer", "epochs"), [("cpu", 2), ("cpu", 5), ("cpu", 9), ("ddp_cpu", 3)]
+)
+def test_a_signal_at_any_moment_of_short_epochs_interrupts(tmp_path, trainer, epochs):
+    """Epochs of milliseconds: the signal meets training, validation or the writing of files."""
+    line = ("model=mlp", f"trainer={trainer}", "data.limit=100", "trainer.max_epochs=100000")
+    process = start("train", *line, "callbacks.early_stopping.enabled=false", cwd=tmp_path)
+    wait_for(lambda: list(tmp_path.glob("outputs/train/*/*/checkpoints/last.ckpt")), process)
+    run = only_run(tmp_path)
+    wait_for(lambda: len(epochs_logged(run)) > epochs, process)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 143, output
+    assert result_of(run)["status"] == "interrupted"
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["optimizer_states"]
 
 
 @pytest.mark.parametrize(

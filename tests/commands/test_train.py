@@ -233,6 +233,8 @@ def test_averaged_weights_are_what_is_kept(tmp_path):
     figures = scored(run, "val", "last")
     kept = run.read_json("result")["metrics"]
     assert figures["val/loss"] == kept["val/loss"]
+    figures = scored(run, "test", "best")
+    assert figures == {name: kept[name] for name in figures}
 
 
 def test_stochastic_weight_averaging_runs(tmp_path):
@@ -242,9 +244,18 @@ def test_stochastic_weight_averaging_runs(tmp_path):
     assert run.read_json("result")["status"] == "finished"
 
 
+def test_training_may_end_before_the_first_validation(tmp_path):
+    run = run_tiny(tmp_path / "steps", "trainer.max_steps=3", "trainer.max_epochs=-1")
+    result = run.read_json("result")
+    assert (result["status"], result["steps"], result["best"]["value"]) == ("finished", 3, None)
+    assert "scores the last weights" in (run.path / "train.log").read_text()
+
+
 def test_refused_values_name_their_key(tmp_path):
     with pytest.raises(ConfigError, match=r"optimizer: .*[Nn]esterov"):
         run_tiny(tmp_path / "a", "optimizer=sgd", "optimizer.momentum=0")
+    with pytest.raises(ConfigError, match=r"trainer: .*0.01"):
+        run_tiny(tmp_path / "c", "trainer.limit_train_batches=0.01")
     with pytest.raises(ConfigError, match=r"trainer.max_epochs: the scheduler needs"):
         run_tiny(tmp_path / "b", "scheduler=cosine", "trainer.max_epochs=-1")
 

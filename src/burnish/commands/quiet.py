@@ -12,6 +12,7 @@ def quiet() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     for message in (
+        r"Early stopping conditioned on metric.*",  # names are checked before the run
         r".*LeafSpec.*",  # Lightning 2.6 with torch 2.14, in every fit
         r".*does not have many workers.*",  # batches come from memory: workers would slow them
         r".*is smaller than the logging interval.*",  # the epoch's figures are logged all the same

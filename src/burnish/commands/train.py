@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,15 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from burnish.build import best_checkpoint, build_data, build_module, build_trainer
 from burnish.commands.quiet import quiet
 from burnish.data.base import ImageDataModule
-from burnish.errors import BurnishError, Interrupted, ModelError, RunError
+from burnish.errors import BurnishError, ConfigError, Interrupted, ModelError, RunError
 from burnish.learner.module import ClassifierModule, load_weights, net_weights
 from burnish.learner.stop import StopOnSignal
 from burnish.runs.console import open_log, say, short, table
@@ -73,22 +76,26 @@ def _since(started: float) -> float:
 
 
 def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> float | None:
-    pl.seed_everything(config["seed"], workers=True, verbose=False)
-    data = build_data(config, trusted)
-    module = build_module(config, data.spec, trusted)
-    _describe(config, run, data, module.net)
-    if config["init_from"]:
-        _init_from(module.net, config["init_from"])
-    checkpoint, step = _resume_point(config, module)
     stop = StopOnSignal(say)
-    trainer = build_trainer(config, run.path, trusted, callbacks=[stop], resume_step=step)
-    _say_precision(config, trainer)
     stop.install()
     try:
+        pl.seed_everything(config["seed"], workers=True, verbose=False)
+        data = build_data(config, trusted)
+        module = build_module(config, data.spec, trusted)
+        _describe(config, run, data, module.net)
+        if config["init_from"]:
+            _init_from(module.net, config["init_from"])
+        checkpoint, step = _resume_point(config, module)
+        trainer = build_trainer(config, run.path, trusted, callbacks=[stop], resume_step=step)
+        _say_precision(config, trainer)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         best = _best(config, trainer, keep)
         if config["test"]:
             _test(config, trainer, module, data, keep)
+    except MisconfigurationException as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+    except SIGTERMException as error:  # another process of this run got it first
+        raise Interrupted(signal.SIGTERM) from error
     finally:
         stop.uninstall()
     _next_commands(config, run, trainer)
@@ -210,7 +217,11 @@ def _test(
     path = best_checkpoint(trainer)
     if path is None and not config["trainer"]["fast_dev_run"]:
         say("no checkpoint was kept: the test scores the last weights")
-    figures = dict(trainer.test(module, data, ckpt_path=path, verbose=False, weights_only=True)[0])
+    if path is not None:
+        # Not ckpt_path=: averaging callbacks would put the unaveraged weights back.
+        trainer.strategy.barrier()
+        load_weights(module.net, net_weights(read_checkpoint(Path(path))))
+    figures = dict(trainer.test(module, data, verbose=False)[0])
     keep(metrics=figures)
     say(table([(name, f"{value:.4f}") for name, value in sorted(figures.items())]))
 

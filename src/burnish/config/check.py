@@ -124,11 +124,12 @@ def _check_target(key: str, node: Mapping[str, Any], trusted: Sequence[str]) -> 
     target = node["_target_"]
     if not isinstance(target, str):
         return [f"{key}._target_: {target!r} is not the dotted name of a class or function"]
-    if not is_admitted(target, trusted):
+    slot = key.partition(".")[0]
+    if not is_admitted(target, slot, trusted):
         package = target.partition(".")[0]
         return [
-            f"{key}._target_: {target!r} is not admitted: a configuration may name "
-            f"{admitted_as_text()}; if it is yours, add trust=[{package}] to the command line"
+            f"{key}._target_: {target!r} is not admitted: {slot} may name "
+            f"{admitted_as_text(slot)}; if it is yours, add trust=[{package}] to the command line"
         ]
     try:
         signature = find_signature(target)
@@ -136,8 +137,7 @@ def _check_target(key: str, node: Mapping[str, Any], trusted: Sequence[str]) -> 
         return [f"{key}._target_: {error}"]
     if signature is None:
         return []
-    top = key.partition(".")[0]
-    ignored = IGNORED.get(key, ()) + (("enabled",) if top == "callbacks" else ())
+    ignored = IGNORED.get(key, ()) + (("enabled",) if slot == "callbacks" else ())
     return check_arguments(key, node, signature, supplied=SUPPLIED.get(key, ()), ignored=ignored)
 
 
@@ -225,6 +225,12 @@ def _check_trainer(config: Config) -> list[str]:
         high = trainer.get("max_epochs")
         if isinstance(low, int) and isinstance(high, int) and 0 <= high < low:
             problems.append(f"trainer.min_epochs: {low} is more than trainer.max_epochs={high}")
+    every, epochs = trainer.get("check_val_every_n_epoch"), trainer.get("max_epochs")
+    if isinstance(every, int) and isinstance(epochs, int) and 0 < epochs < every:
+        problems.append(
+            f"trainer.check_val_every_n_epoch: {every} is more than trainer.max_epochs={epochs}: "
+            "nothing would ever be validated"
+        )
     if trainer.get("max_epochs") == 0:
         problems.append("trainer.max_epochs: 0 trains nothing; use src/eval.py to score a run")
     precision = trainer.get("precision")

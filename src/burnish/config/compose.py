@@ -22,7 +22,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from burnish.config.paths import conf_dir
 
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException)
+# A ValueError: Hydra on a group choice that is a number.
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError)
 
 
 def explain(

@@ -30,15 +30,27 @@ def evaluated(saved: Mapping[str, Any], command: Mapping[str, Any]) -> dict[str,
         problems.append(f"trainer.accelerator: must be one of {names}, found {found!r}")
     problems += [
         f"run: its config.yaml has no {part!r}; is it a training run's folder?"
-        for part in ("data", "model", "loss", "trainer", "seed")
+        for part in ("seed", "compile")
         if part not in saved
+    ]
+    problems += [
+        f"run: {part} in its config.yaml must be a mapping with _target_, found {saved.get(part)!r}"
+        for part in ("data", "model", "loss", "trainer", "optimizer", "scheduler")
+        if not isinstance(saved.get(part), Mapping)
+        or ("_target_" not in saved[part] and part != "scheduler")
     ]
     if problems:
         raise ConfigError(problems)
-    config = {**saved, "augment": {}}
+    # Whatever the run says, an evaluation fetches nothing.
+    config: dict[str, Any] = {**saved, "augment": {}, "callbacks": {}, "logger": {}}
     for group in ("data", "trainer"):
         given = {key: value for key, value in command[group].items() if value is not None}
         config[group] = {**saved[group], **given}
+    config["trainer"] = {
+        key: value for key, value in config["trainer"].items() if not isinstance(value, Mapping)
+    }
+    if "download" in config["data"]:
+        config["data"]["download"] = False
     if command["compile"] is not None:
         config["compile"] = command["compile"]
     return config

@@ -12,10 +12,13 @@ from typing import Any
 Rule = Callable[[Any], str | None]
 
 
-def _whole(minimum: int) -> Rule:
+def _whole(minimum: int, maximum: float = math.inf) -> Rule:
     def rule(value: Any) -> str | None:
-        good = isinstance(value, int) and not isinstance(value, bool) and value >= minimum
-        return None if good else f"must be a whole number of at least {minimum}"
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if whole and minimum <= value <= maximum:
+            return None
+        upper = "" if math.isinf(maximum) else f" and at most {maximum}"
+        return f"must be a whole number of at least {minimum}{upper}"
 
     return rule
 
@@ -54,13 +57,23 @@ def _switch(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
 
+def _steps(value: Any) -> str | None:
+    good = isinstance(value, int) and not isinstance(value, bool) and (value == -1 or value > 0)
+    return None if good else "must be a whole number of at least 1, or -1 for no limit"
+
+
+def _duration(value: Any) -> str | None:
+    good = isinstance(value, str) and re.fullmatch(r"\d+:\d+:\d+:\d+", value)
+    return None if good else "must be DD:HH:MM:SS, as in 00:12:00:00 for twelve hours"
+
+
 # Key pattern -> rule; a key that is absent or null is not checked here.
 RULES: tuple[tuple[str, Rule], ...] = (
     (r"data\.(eval_)?batch_size", _whole(1)),
     (r"data\.(image_size|limit)", _whole(1)),
     (r"data\.num_workers", _whole(0)),
     (r"data\.val_fraction", _number(0, 1, open_low=True, open_high=True)),
-    (r"(seed|data\.split_seed)", _whole(0)),
+    (r"(seed|data\.split_seed)", _whole(0, 2**32 - 1)),
     (r"model\.(.*\.)?dropout", _number(0, 1, open_high=True)),
     (r"model\.(sizes|channels)\[\d+\]", _whole(1)),
     (r"model\.(hidden|width|depth)", _whole(1)),
@@ -79,22 +92,25 @@ RULES: tuple[tuple[str, Rule], ...] = (
     (r"mode", _one_of("max", "min")),
     (r"trainer\.max_epochs", _whole(-1)),
     (r"trainer\.(min_epochs|min_steps)", _whole(0)),
-    (r"trainer\.max_steps", _whole(-1)),
+    (r"trainer\.max_steps", _steps),
+    (r"trainer\.max_time", _duration),
+    (r"trainer\.limit_train_batches", _number(0, open_low=True)),
     (r"trainer\.(accumulate_grad_batches|log_every_n_steps|num_nodes)", _whole(1)),
     (r"trainer\.gradient_clip_val", _number(0)),
-    (r"trainer\.limit_(train|val|test)_batches", _number(0)),
+    (r"trainer\.limit_(val|test)_batches", _number(0)),
     (r"trainer\.overfit_batches", _number(0)),
 )
 _RULES = tuple((re.compile(pattern), rule) for pattern, rule in RULES)
 
 
-def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value that is no container, with its dotted key."""
     if isinstance(node, Mapping):
         for name, value in node.items():
-            yield from _leaves(value, f"{key}.{name}" if key else str(name))
+            yield from leaves(value, f"{key}.{name}" if key else str(name))
     elif isinstance(node, list):
         for index, value in enumerate(node):
-            yield from _leaves(value, f"{key}[{index}]")
+            yield from leaves(value, f"{key}[{index}]")
     else:
         yield key, node
 
@@ -102,10 +118,11 @@ def _leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def check_values(config: Mapping[str, Any]) -> list[str]:
     """One line for each value that breaks its rule."""
     problems = []
-    for key, value in _leaves(config):
+    for key, value in leaves(config):
         if value is None:
             continue
         for pattern, rule in _RULES:
             if pattern.fullmatch(key) and (text := rule(value)):
-                problems.append(f"{key}: {text}, found {value!r}")
+                what, _, hint = text.partition("; ")
+                problems.append(f"{key}: {what}, found {value!r}" + (f"; {hint}" if hint else ""))
     return problems

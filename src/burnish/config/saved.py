@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from burnish.config.rules import leaves
 from burnish.errors import ConfigError
 
 # What may differ between a run and its continuation without making it another experiment.
@@ -49,6 +51,27 @@ def continued(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]
         OmegaConf.update(config, key, override.value(), force_add=override.is_add())
     if problems:
         raise ConfigError(problems)
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    return plain  # type: ignore[return-value]
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    typed = {OverridesParser.create().parse_override(text).key_or_group for text in overrides}
+    if places := [p for p in _places(plain) if p.partition(": ")[0] not in typed]:
+        raise ConfigError(places)
+    return plain  # type: ignore[no-any-return]
+
+
+# Arguments by which callbacks, loggers and profilers are told where to write.
+PLACE = re.compile(r".*(dir|path|folder|file|filename|uri|url)", re.IGNORECASE)
+
+
+def _places(config: dict[str, Any]) -> Iterator[str]:
+    """What would let a stranger's run folder write or delete outside itself."""
+    for key, value in leaves({k: config.get(k) for k in ("callbacks", "logger", "trainer")}):
+        if not isinstance(value, str) or key.endswith("._target_"):
+            continue
+        # The one place that burnish itself puts inside the run folder.
+        inside = key == "trainer.profiler.dirpath"
+        outside = value.startswith(("/", "~", "\\")) or ".." in re.split(r"[/\\]", value)
+        if outside or (not inside and PLACE.fullmatch(key.rpartition(".")[2])):
+            yield (
+                f"{key}: a run folder may not say where to write, found {value!r}; "
+                f"if you mean it, type it again: {key}=..."
+            )

@@ -1,73 +1,48 @@
-"""What a configuration may name by ``_target_``: the execution whitelist.
+"""What a configuration may name by ``_target_``: the execution whitelist, slot by slot.
 
-A configuration may come from somebody else, so only what a training needs can be named. A whole
-subtree is admitted only where nothing in it loads code or data from a place that an argument names.
-Left out for that: ``torchvision.models`` but for its nets (``WeightsEnum.get_state_dict`` unpickles
-from any URL that ``Weights`` is given), Lightning's strategies and plugins but for their classes
-(launchers start processes), torchmetrics' text, image and audio (they download),
-``torch.nn.parallel``, ``torch.hub``, ``torch.load``, ``torch.utils``.
+A configuration may come from somebody else (a run folder that was sent by mail), so each slot of it
+admits only what belongs there, and there only public classes, besides burnish's own functions: a
+function or method of a library may delete, write or fetch whatever its arguments say. A nested
+``_target_`` is held against the list of the slot that it stands in. Widening a list widens what a
+stranger can have executed: admit nothing whose constructor reads code, fetches or writes.
 
-Hydra holds the names of a subtree against the objects they resolve to once more, and so it does
-with a result that can be called, such as a net; exact names are taken at their word.
+Hydra checks the objects that the names resolve to against the same patterns when they are made.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
-from functools import cache
 
-from burnish.config.source import Module, TargetNotFound, locate, names_in, resolve
+from burnish.config.source import Definition, TargetNotFound, resolve
 from burnish.errors import ConfigError
 
-
-def _under(package: str, names: str) -> tuple[str, ...]:
-    return tuple(f"{package}.{name}" for name in names.split())
-
-
-ADMITTED: tuple[str, ...] = (
-    "burnish.data.*",
-    "burnish.models.*",
-    "burnish.nn.*",
-    "burnish.learner.*",
-    "torch.nn.modules.*",
-    "torch.optim.*",
-    "torchvision.models.get_model",
-    *_under("torchvision.models", "alexnet.* convnext.* densenet.* efficientnet.* googlenet.*"),
-    *_under("torchvision.models", "inception.* maxvit.* mnasnet.* mobilenetv2.* mobilenetv3.*"),
-    *_under("torchvision.models", "regnet.* resnet.* shufflenetv2.* squeezenet.* vgg.*"),
-    *_under("torchvision.models", "swin_transformer.* vision_transformer.*"),
-    "torchvision.ops.*",
-    "torchvision.transforms.*",
-    "lightning.pytorch.Trainer",
-    "lightning.pytorch.callbacks.*",
-    *_under("lightning.pytorch.loggers", "CSVLogger TensorBoardLogger WandbLogger MLFlowLogger"),
-    *_under("lightning.pytorch.loggers", "CometLogger LitLogger"),
-    "lightning.pytorch.profilers.*",
-    *_under("lightning.pytorch.strategies", "SingleDeviceStrategy DDPStrategy FSDPStrategy"),
-    *_under("lightning.pytorch.strategies", "DeepSpeedStrategy ModelParallelStrategy"),
-    "lightning.pytorch.plugins.precision.*",
-    *_under("lightning.pytorch.plugins", "MixedPrecision HalfPrecision DoublePrecision"),
-    *_under("lightning.pytorch.plugins", "BitsandbytesPrecision TransformerEnginePrecision"),
-    *_under("lightning.pytorch.plugins", "FSDPPrecision TorchSyncBatchNorm"),
-    "torchmetrics.aggregation.*",
-    "torchmetrics.classification.*",
-    "torchmetrics.regression.*",
-    "torchmetrics.wrappers.*",
-    *_under("torchmetrics", "MetricCollection Accuracy AUROC AveragePrecision CalibrationError"),
-    *_under("torchmetrics", "CohenKappa ConfusionMatrix F1Score FBetaScore MatthewsCorrCoef"),
-    *_under("torchmetrics", "Precision Recall Specificity MeanMetric"),
-)
+# Exact names, and subtrees that end with ".*": Hydra's pattern syntax.
+ADMITTED: dict[str, tuple[str, ...]] = {
+    "data": ("burnish.data.*",),
+    "augment": ("burnish.data.*",),
+    "model": ("burnish.models.*",),
+    "loss": ("torch.nn.*", "burnish.nn.*"),
+    "optimizer": ("torch.optim.*", "burnish.nn.*"),
+    "scheduler": ("torch.optim.*", "burnish.nn.*"),
+    "trainer": (
+        "lightning.pytorch.Trainer",
+        "lightning.pytorch.profilers.*",
+        "lightning.pytorch.strategies.*",
+        "lightning.pytorch.plugins.*",
+    ),
+    "callbacks": ("lightning.pytorch.callbacks.*", "burnish.learner.*"),
+    "logger": ("lightning.pytorch.loggers.*", "burnish.learner.*"),
+}
 
 
-def whitelist(trusted: Sequence[str] = ()) -> tuple[str, ...]:
+def whitelist(slot: str, trusted: Sequence[str] = ()) -> tuple[str, ...]:
     """The patterns that ``hydra.utils.instantiate`` takes as ``_execution_whitelist_``.
 
     Args:
+        slot: a top-level key of the configuration, ``optimizer`` say.
         trusted: packages or modules that the user named on the command line; everything in them
             may be named too.
-
-    Returns:
-        Exact names, and subtrees that end with ``.*``.
 
     Raises:
         ConfigError: if an entry of ``trusted`` is not a dotted name.
@@ -79,46 +54,54 @@ def whitelist(trusted: Sequence[str] = ()) -> tuple[str, ...]:
     ]
     if wrong:
         raise ConfigError(wrong)
-    return (*ADMITTED, *_torch_nn(), *(p for name in trusted for p in (name, f"{name}.*")))
+    return (*ADMITTED.get(slot, ()), *_trusted(trusted))
 
 
-def is_admitted(target: str, trusted: Sequence[str] = ()) -> bool:
-    """Whether a configuration may name this target.
+def is_admitted(target: str, slot: str, trusted: Sequence[str] = ()) -> bool:
+    """Whether a slot of the configuration may name this target.
 
-    The name must match the whitelist, and so must the place where it is defined, as far as the
-    source tells it: ``burnish.data.cifar.os.system`` is ``os.system``. A name that does not exist
-    is judged by its text; :func:`burnish.config.signatures.find_signature` reports it.
+    The name must match the slot's list, and so must the place where it is defined:
+    ``burnish.data.base.os.system`` is ``os.system``. There must stand a public class, or one of
+    burnish's own functions. A name that does not exist is judged by its text;
+    :func:`burnish.config.signatures.find_signature` reports it.
 
     Args:
         target: for example ``torch.optim.AdamW``.
+        slot: a top-level key of the configuration.
         trusted: packages that the user named on the command line.
 
     Raises:
         ConfigError: if an entry of ``trusted`` is not a dotted name.
     """
-    patterns = whitelist(trusted)
-    # Nothing that a training needs is named __so__, but function.__globals__ is everything.
-    if any(part.startswith("__") for part in target.split(".")) or not _matches(target, patterns):
+    patterns = whitelist(slot, trusted)
+    if _matches(target, _trusted(trusted)):
+        # Nothing that a training needs is named __so__, but function.__globals__ is everything.
+        return not any(part.startswith("__") for part in target.split("."))
+    if any(part.startswith("_") for part in target.split(".")) or not _matches(target, patterns):
         return False
-    if target in patterns:
-        return True
     try:
         found = resolve(target)
     except TargetNotFound:
         return True
-    return _matches(found.name, patterns)
+    if not isinstance(found, Definition) or "." in found.qualname:
+        return False
+    ours = found.name.startswith("burnish.")
+    is_class = isinstance(found.node, ast.ClassDef)
+    # Lightning's public name of the Trainer is one exact name, defined elsewhere.
+    return (is_class or ours) and (target in patterns or _matches(found.name, patterns))
 
 
-def admitted_as_text() -> str:
-    """The admitted packages and classes in one line, for messages."""
-    nets = "torchvision.models."
-    subtrees = [p for p in ADMITTED if p.endswith(".*") and not p.startswith(nets)]
-    exact = {name.rpartition(".")[0] for name in ADMITTED if not name.endswith(".*")}
-    exact -= {"lightning.pytorch", "torchvision.models", "torchmetrics"}
-    classes = [f"the classes of {package}" for package in sorted(exact | {"torch.nn"})]
-    return ", ".join(
-        [*subtrees, "lightning.pytorch.Trainer", "torchvision.models.get_model", *classes]
-    )
+def admitted_as_text(slot: str) -> str:
+    """What a slot may name, for messages."""
+    names = [
+        f"classes of {pattern[:-2]}" if pattern.endswith(".*") else pattern
+        for pattern in ADMITTED.get(slot, ())
+    ]
+    return ", ".join(names) or "nothing"
+
+
+def _trusted(packages: Sequence[str]) -> tuple[str, ...]:
+    return tuple(pattern for name in packages for pattern in (name, f"{name}.*"))
 
 
 def _matches(target: str, patterns: Sequence[str]) -> bool:
@@ -126,11 +109,3 @@ def _matches(target: str, patterns: Sequence[str]) -> bool:
         target.startswith(pattern[:-1]) if pattern.endswith(".*") else target == pattern
         for pattern in patterns
     )
-
-
-@cache
-def _torch_nn() -> tuple[str, ...]:
-    """``torch.nn.Linear`` for each class of ``torch.nn.modules``: the subtree holds more."""
-    modules = locate("torch.nn.modules")
-    names = names_in(modules) if isinstance(modules, Module) else None
-    return tuple(f"torch.nn.{name}" for name in names or () if name[0].isupper())

@@ -17,13 +17,15 @@ from burnish.learner.checkpoint import BestAndLast
 class StopOnSignal(Callback):
     """Saves ``last.ckpt`` at the next batch boundary after a signal, then raises.
 
-    During validation it waits for its end: the epoch's checkpoint is written there. A second
-    signal stops at once, without saving. With several processes the state of the last epoch's end
-    is what remains: saving needs all of them at the same batch.
+    Before training begins there is nothing to save: it stops at once. During validation it waits
+    for its end: the epoch's checkpoint is written there. A second signal stops at once, without
+    saving. With several processes the state of the last epoch's end is what remains: saving needs
+    all of them at the same batch.
     """
 
     def __init__(self, say: Any = print) -> None:
         self.signum: int | None = None
+        self._trainer: pl.Trainer | None = None
         self._say = say
         self._former: dict[int, Any] = {}
 
@@ -40,13 +42,22 @@ class StopOnSignal(Callback):
         self._former = {}
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        if self.signum is not None:
+        if self.signum is not None or self._trainer is None:
             raise Interrupted(signum)
         self.signum = signum
+        launcher = self._trainer.strategy.launcher
+        if signum == signal.SIGTERM and launcher is not None:
+            launcher.kill(signum)  # a terminal sends Ctrl-C to every process, kill to one
         self._say(
             f"\n{signal.Signals(signum).name}: saving at the end of this batch "
             "(of the validation, if one is running); once more stops at once"
         )
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Lightning puts a handler of its own before ours, which ends a run with exit code 0."""
+        self._trainer = trainer
+        if signal.SIGTERM in self._former:
+            signal.signal(signal.SIGTERM, self._on_signal)
 
     def on_train_batch_end(
         self,

@@ -22,6 +22,23 @@ from burnish.errors import RunError
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Without aliases: a few lines of them unfold to gigabytes, or never end."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.YAMLError(f"alias *{event.anchor} in line {event.start_mark.line + 1}")
+        return super().compose_node(parent, index)
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Writes what the loader reads."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Write to a temporary name beside ``path``, then rename: readers see old or new, whole."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -68,7 +85,7 @@ class RunFolder:
 
     def write_yaml(self, name: str, values: Any) -> None:
         """Write ``<name>.yaml`` atomically."""
-        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+        text = yaml.dump(values, Dumper=_PlainDumper, sort_keys=False, allow_unicode=True)
         write_atomically(self.path / f"{name}.yaml", text)
 
     def read_config(self) -> dict[str, Any]:
@@ -81,11 +98,12 @@ class RunFolder:
         """
         path = self.path / "config.yaml"
         try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+            config = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
         except OSError as error:
             raise RunError(f"{path}: cannot be read ({error.strerror}); is this a run?") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RunError(f"{path}: is not plain YAML ({error})") from error
+            reason = " ".join(str(error).split())
+            raise RunError(f"{path}: is not plain YAML ({reason})") from error
         if not isinstance(config, dict):
             raise RunError(f"{path}: holds {type(config).__name__}, expected a mapping")
         if unresolved := _first_interpolation(config):

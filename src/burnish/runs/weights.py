@@ -34,7 +34,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"executed ({named.strip() or reason[0]})"
         ) from error
     except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, KeyError) as error:
-        raise RunError(f"{path}: is no readable checkpoint ({error})") from error
+        what = str(error).partition(".")[0].strip() or type(error).__name__
+        raise RunError(f"{path}: is no readable checkpoint ({what})") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise RunError(f"{path}: is no checkpoint of burnish: it holds no state_dict")
     return checkpoint
