@@ -1,10 +1,10 @@
-"""Why burnish lets OpenMP's waiting threads sleep: training beside another busy process.
+"""What OMP_WAIT_POLICY=PASSIVE costs on free cores and gains beside other busy processes.
 
     python benchmarks/busy_cores.py
 
 Trains an MLP (batch 64) and the small CNN (batch 128) on random images with torch's threads, alone
-and while another process keeps every core busy, with OMP_WAIT_POLICY as OpenMP has it and as
-burnish sets it. Wall time per step, interleaved, median of the rounds.
+and while other processes keep every core busy. burnish leaves the variable to its user: neither
+setting is better everywhere. Wall time per step, interleaved, median of the rounds.
 """
 
 from __future__ import annotations

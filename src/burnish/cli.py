@@ -74,9 +74,6 @@ def command(verb: str, launched: Sequence[str] | None = None) -> None:
     launched = list(launched or sys.argv)
     # Hydra would print its own report and exit with 1; with this it lets exceptions through.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    # OpenMP's threads spin while they wait. Where another process wants the same cores, a laptop's
-    # browser say, each then waits for the other: benchmarks/busy_cores.py. Read when torch loads.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     show = any(a in ("debug=traceback", "traceback=true", "traceback=True") for a in sys.argv)
     try:
         code = _compose_and_run(verb, launched)
