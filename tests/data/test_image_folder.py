@@ -213,3 +213,18 @@ def test_a_cache_folder_that_cannot_be_made_is_named(folder_root: Path, tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"data\.cache_dir: cannot write"):
         made(folder_root, cache="disk", cache_dir=tmp_path / "file" / "below")
+
+
+def test_the_disk_cache_serves_another_spelling_of_the_root(tmp_path, monkeypatch):
+    root = tiny.write_image_folder(tmp_path / "pictures")
+    some = next((root / "train").rglob("*.jpg"))
+    (some.parent / "broken.jpg").write_bytes(some.read_bytes()[:200])
+    monkeypatch.chdir(tmp_path)
+    counts = []
+    for spelling in ("pictures", str(root), "./pictures/"):
+        data = ImageFolder(root=spelling, image_size=16, cache="disk", on_error="skip")
+        data.setup()
+        assert any("broken.jpg" in note for note in data.notes)
+        counts.append(data.class_counts)
+    assert counts[0] == counts[1] == counts[2]
+    assert len(list((root / ".burnish-cache").glob("*.npy"))) == 1

@@ -137,12 +137,17 @@ class ImageFolder(ImageDataModule):
         """Unreadable files and what is wrong with each; remembered beside a disk cache."""
         if self.cache != "disk":
             return _find_all_damage(paths)
-        file = self._cache_file(paths, ".json")
+        file = self._cache_file(paths, "-damage.json")
         if not file.exists():
+            # Relative: the next run may spell the root differently.
+            found = {
+                str(Path(path).relative_to(self.root)): what
+                for path, what in _find_all_damage(paths).items()
+            }
             with image_cache.replacing(file) as temporary:
-                temporary.write_text(json.dumps(_find_all_damage(paths)))
+                temporary.write_text(json.dumps(found))
         damage: dict[str, str] = json.loads(file.read_text())
-        return damage
+        return {str(self.root / path): what for path, what in damage.items()}
 
     def _sources(
         self, files: dict[str, list[tuple[Path, int]]], paths: Sequence[Path]
