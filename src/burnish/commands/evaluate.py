@@ -19,8 +19,6 @@ from burnish.runs.console import open_log, say, table
 from burnish.runs.folder import RunFolder
 from burnish.runs.weights import read_checkpoint
 
-SPLITS = ("train", "val", "test")
-
 
 def evaluate(
     config: Mapping[str, Any],
