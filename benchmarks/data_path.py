@@ -27,8 +27,9 @@ from torchvision import datasets, transforms
 
 from burnish.data import fingerprint
 from burnish.data.augment import RandomCrop, RandomHorizontalFlip
-from burnish.data.base import ImageDataModule, ImageSources
+from burnish.data.base import Sources
 from burnish.data.image_folder import ImageFolder
+from burnish.data.images import ImageDataModule
 from burnish.data.loading import Table
 
 BATCH = 128
@@ -58,12 +59,12 @@ class InMemory(ImageDataModule):
         super().__init__(**shared)
         self.size = size
 
-    def read(self) -> ImageSources:
+    def read(self) -> Sources:
         """One table of random pixels."""
         images = torch.randint(0, 256, (self.size, 3, 32, 32), dtype=torch.uint8)
         table = Table(images, torch.arange(self.size) % 10)
         names = tuple("abcdefghij")
-        return ImageSources(table, None, None, names, fingerprint.of_tensors([table.labels]))
+        return Sources(table, None, None, names, fingerprint.of_tensors([table.labels]))
 
 
 def ours(module: ImageDataModule) -> Epoch:

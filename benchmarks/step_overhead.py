@@ -34,7 +34,8 @@ from torchmetrics.classification import MulticlassAccuracy
 from burnish.build import build_module, build_net, build_trainer
 from burnish.config.paths import conf_dir
 from burnish.config.resolvers import register
-from burnish.data.base import ImageDataModule, ImageSources
+from burnish.data.base import Sources
+from burnish.data.images import ImageDataModule
 from burnish.data.loading import Table
 from burnish.nn.optim import parameter_groups
 
@@ -51,9 +52,9 @@ class RandomTables(ImageDataModule):
         super().__init__(batch_size=batch_size, mean=[0.5] * channels, std=[0.25] * channels)
         self.tables = [random_table(shape, n) for n in (samples, 512)]
 
-    def read(self) -> ImageSources:
+    def read(self) -> Sources:
         train, val = self.tables
-        return ImageSources(train, val, None, tuple(map(str, range(CLASSES))), "random")
+        return Sources(train, val, None, tuple(map(str, range(CLASSES))), "random")
 
 
 def random_table(shape: tuple[int, int, int], samples: int) -> Table:
@@ -78,7 +79,7 @@ def raw(config: dict[str, Any], data: ImageDataModule) -> float:
     """A hand-written loop that keeps the same books."""
     net = build_net(config, data.spec)
     optimizer, loss_of = adamw(net), nn.CrossEntropyLoss()
-    (train, _), (val, _) = data._splits["train"], data._splits["val"]
+    (train, _), (val, _) = data.splits["train"], data.splits["val"]
     folder = Path(tempfile.mkdtemp())
     writer = SummaryWriter(folder)
 
@@ -140,7 +141,7 @@ class Clock(pl.Callback):
 
 def ours(config: dict[str, Any], data: ImageDataModule) -> float:
     """The default callbacks and loggers of conf/."""
-    module, clock = build_module(config, data.spec), Clock()
+    module, clock = build_module(config, data), Clock()
     trainer = build_trainer(config, Path(tempfile.mkdtemp()), callbacks=[clock])
     trainer.fit(module, data)
     return (clock.end - clock.start) / trainer.global_step
@@ -179,7 +180,7 @@ def template(config: dict[str, Any], data: ImageDataModule) -> float:
     """A DataLoader over samples, ModelCheckpoint, EarlyStopping, TensorBoard."""
     loaders = []
     for name, size in (("train", data.batch_size), ("val", 512)):
-        table = data._splits[name][0]
+        table = data.splits[name][0]
         samples = TensorDataset(data.preprocess(table.images), table.labels)
         loaders.append(DataLoader(samples, batch_size=size, shuffle=name == "train"))
     clock, folder = Clock(), tempfile.mkdtemp()

@@ -176,7 +176,7 @@ VERBS = {"eval": "run", "train": "resume"}
     ("key", "target"),
     [
         ("model", "os.system"),
-        ("model", "burnish.data.base.os.system"),
+        ("model", "burnish.data.images.os.system"),
         ("loss", "builtins.eval"),
         ("callbacks", "subprocess.run"),
         ("data", "torch.hub.load"),

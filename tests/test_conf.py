@@ -7,9 +7,11 @@ import inspect
 import lightning.pytorch as pl
 import pytest
 
+import tiny
 from burnish.build import build_data, build_module
 from burnish.commands.train import train
 from burnish.config.check import MONITORS, check
+from burnish.errors import ConfigError
 from burnish.learner.metrics import SplitMetrics
 from burnish.runs.folder import RunFolder
 from launch import ROOT, composed
@@ -68,41 +70,73 @@ def test_monitors_are_what_is_logged():
     assert logged == set(MONITORS)
 
 
-@pytest.mark.parametrize("data", choices("data"))
-def test_every_data_set_is_built_and_feeds_a_net(
-    data, tmp_path, mnist_root, cifar10_root, cifar100_root, folder_root
-):
-    roots = {
-        "mnist": mnist_root, "fashion_mnist": None, "cifar10": cifar10_root,
-        "cifar100": cifar100_root, "image_folder": folder_root, "digits": tmp_path,
+@pytest.fixture(scope="session")
+def where(tmp_path_factory, mnist_root, cifar10_root, cifar100_root, folder_root):
+    """The overrides by which each data set is found, small and in its true format."""
+    folder = tmp_path_factory.mktemp("data")
+    images = ["data.image_size=16", "model=resnet18"]
+    labels = tiny.write_labels(folder / "labels.csv", folder_root)
+    reviews = tiny.write_reviews(folder / "reviews.csv")
+    return {
+        "digits": images,
+        "mnist": [*images, f"data.root={mnist_root}"],
+        "fashion_mnist": [
+            *images, f"data.root={tiny.write_mnist(folder, folder='FashionMNIST')}",
+        ],
+        "cifar10": [*images, f"data.root={cifar10_root}", "data.verify=false"],
+        "cifar100": [*images, f"data.root={cifar100_root}", "data.verify=false"],
+        "image_folder": [*images, f"data.root={folder_root}"],
+        "csv_images": [*images, f"data.path={labels}", f"data.root={folder_root}"],
+        "text": [f"data.path={reviews}", "model=bag_of_embeddings"],
+        "docstrings": ["model=bag_of_embeddings"],
     }  # fmt: skip
-    root = roots[data]
-    if data == "fashion_mnist":
-        import tiny
 
-        root = tiny.write_mnist(tmp_path, folder="FashionMNIST")
-    overrides = [f"data={data}", f"data.root={root}", "name=x", "trainer=cpu", "data.num_workers=0"]
-    if data.startswith("cifar"):
-        overrides.append("data.verify=false")
-    config = composed(*overrides, "debug=limit", "model=resnet18", "data.image_size=16",
-                      "data.batch_size=8", "trainer.limit_train_batches=1")  # fmt: skip
+
+@pytest.mark.parametrize("data", choices("data"))
+def test_every_data_set_is_built_and_feeds_a_net(data, where, tmp_path):
+    config = composed(
+        f"data={data}", *where[data], "name=x", "trainer=cpu", "data.num_workers=0",
+        "debug=limit", "data.batch_size=8", "trainer.limit_train_batches=1",
+    )  # fmt: skip
     assert check(config) == []
     run = RunFolder(tmp_path / "run")
     run.path.mkdir()
     train(config, run.path)
     assert run.read_json("result")["status"] == "finished"
-    assert run.read_json("spec")["height"] == 16
+    spec = run.read_json("spec")
+    assert spec.get("height") == 16 or spec["vocabulary"][:2] == ["<pad>", "<unk>"]
+
+
+@pytest.mark.parametrize("data", choices("data"))
+def test_every_data_set_without_a_validation_split_can_be_folded(data, where):
+    config = composed(
+        f"data={data}", *where[data], "name=x", "data.num_folds=4", "data.fold=2",
+        "data.num_workers=0",
+    )  # fmt: skip
+    assert check(config) == []
+    if data == "image_folder":  # it brings a validation split
+        with pytest.raises(ConfigError, match="num_folds: this data has a validation split"):
+            build_data(config)
+        return
+    module = build_data(config)
+    train_rows, val_rows = (set(module.splits[split][1].tolist()) for split in ("train", "val"))
+    assert train_rows.isdisjoint(val_rows)
+    whole = len(train_rows) + len(val_rows)
+    assert abs(len(val_rows) - whole / 4) < 1
+    assert train_rows | val_rows == set(range(whole))
 
 
 @pytest.mark.parametrize("experiment", choices("experiment"))
-def test_every_experiment_is_built(experiment, mnist_root, cifar10_root):
+def test_every_experiment_is_built(experiment, mnist_root, cifar10_root, tmp_path):
     root = mnist_root if experiment.startswith("mnist") else cifar10_root
-    config = composed(f"experiment={experiment}", f"data.root={root}", "trainer=cpu")
+    if experiment.startswith(("zh", "sst2")):
+        root = tiny.write_texts(tmp_path)
+    config = composed(f"experiment={experiment}", f"paths.data={root}", "trainer=cpu")
     if "verify" in config["data"]:
         config["data"]["verify"] = False
     data = build_data(config)
-    module = build_module(config, data.spec)
+    module = build_module(config, data)
     assert config["name"] == experiment
-    images, labels = next(iter(data.train_dataloader()))
-    logits = module(data.preprocess(images))
-    assert logits.shape == (len(labels), 10)
+    inputs, labels = next(iter(data.train_dataloader()))
+    logits = module(data.preprocess(inputs))
+    assert logits.shape == (len(labels), data.spec.num_classes)

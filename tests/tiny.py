@@ -104,3 +104,43 @@ def write_image_folder(
             image = Image.fromarray(pixels).resize(size)
             image.save(folder / f"{i:03d}.{'png' if i % 4 == 0 else 'jpg'}")
     return root
+
+
+def write_labels(file: Path, folder: Path) -> Path:
+    """A CSV of image and label for the training pictures of an image folder."""
+    pictures = sorted(p for p in (folder / "train").rglob("*") if p.suffix in (".png", ".jpg"))
+    rows = [f"{picture.relative_to(folder)},{picture.parent.name}" for picture in pictures]
+    file.write_text("\n".join(["image,label", *rows]) + "\n")
+    return file
+
+
+GOOD, BAD = ("很好的房间", "服务不错", "早餐很好"), ("房间太差", "不好的服务", "早餐太差")
+
+
+def reviews(rows: int = 120, seed: int = 0) -> list[tuple[str, str]]:
+    """Label and text in turn; what is said is good or bad, in words of both kinds' topics."""
+    rng = np.random.default_rng(seed)
+    pools = {"1": GOOD, "0": BAD}
+    return [
+        (label, "\N{FULLWIDTH COMMA}".join(rng.choice(pools[label], size=1 + i % 5)) + f"{i}。")
+        for i, label in ((i, "10"[i % 2]) for i in range(rows))
+    ]
+
+
+def write_reviews(file: Path, rows: int = 120, heading: str = "label,text") -> Path:
+    """A CSV of reviews, with a heading."""
+    lines = [heading, *(f'{label},"{text}"' for label, text in reviews(rows))]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def write_texts(root: Path) -> Path:
+    """``<root>/text`` with the files that the text experiments expect."""
+    folder = root / "text"
+    folder.mkdir()
+    write_reviews(folder / "chnsenticorp.csv", heading="label,review")
+    for seed, split in enumerate(("train", "dev", "test")):
+        lines = [f"a {text} film number {i % 7}\t{label}" for i, (label, text) in
+                 enumerate(reviews(60, seed))]  # fmt: skip
+        (folder / f"sst2_{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root

@@ -6,9 +6,10 @@ The configuration arrives as plain containers. What it may name is settled by th
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning.pytorch as pl
 import torch
@@ -20,13 +21,16 @@ from torch import nn
 from torch.optim import Optimizer
 
 from burnish.config.targets import whitelist
-from burnish.data.base import ImageDataModule
+from burnish.data.base import DataModule
+from burnish.data.images import ImageDataModule
+from burnish.data.text import TextDataModule
 from burnish.errors import BurnishError, ConfigError
 from burnish.learner.checkpoint import BestAndLast
+from burnish.learner.freeze import Freeze
 from burnish.learner.module import ClassifierModule, Schedule
 from burnish.learner.reproducible import Reproducible
 from burnish.nn.optim import fused_by_default, parameter_groups
-from burnish.spec import ImageSpec
+from burnish.spec import Spec, TextSpec
 
 Config = Mapping[str, Any]
 
@@ -86,22 +90,52 @@ def _user_error(error: Exception, key: str) -> BurnishError | None:
     return ConfigError(f"{key}: {' '.join(str(error).split())}") if cause is None else None
 
 
-def build_data(config: Config, trusted: Sequence[str] = ()) -> ImageDataModule:
-    """The DataModule with its data at hand, so that its spec is known."""
+def build_data(
+    config: Config,
+    trusted: Sequence[str] = (),
+    *,
+    spec: Spec | None = None,
+    vocabulary: TextSpec | None = None,
+) -> DataModule:
+    """The DataModule with its data at hand, so that its spec is known.
+
+    Args:
+        config: the checked configuration.
+        trusted: packages that the user named on the command line.
+        spec: of the run whose weights will be used: it describes the data, classes included.
+        vocabulary: of a run to start from: its ids are kept, the classes are the data's.
+    """
     augment = [
         make(node, f"augment.{name}", trusted)
         for name, node in (config.get("augment") or {}).items()
         if node is not None
     ]
-    data: ImageDataModule = make(config["data"], "data", trusted, augment=augment)
+    data: DataModule = make(config["data"], "data", trusted, augment=augment)
+    if spec is not None:
+        data.adopt(spec)
+    elif vocabulary is not None and isinstance(data, TextDataModule):
+        data.adopt_vocabulary(vocabulary)
     data.prepare_data()
     data.setup("fit")
     return data
 
 
-def build_net(config: Config, spec: ImageSpec, trusted: Sequence[str] = ()) -> nn.Module:
-    """The net for data of this spec."""
-    factory = make({**config["model"], "_partial_": True}, "model", trusted)
+def build_net(
+    config: Config, spec: Spec, trusted: Sequence[str] = (), *, pretrained: bool = True
+) -> nn.Module:
+    """The net for data of this spec.
+
+    Args:
+        config: the checked configuration.
+        spec: of the data.
+        trusted: packages that the user named on the command line.
+        pretrained: whether weights are fetched or read that the model names; useless for a net
+            that gets the weights of a checkpoint.
+    """
+    node = dict(config["model"])
+    if not pretrained:
+        node |= dict.fromkeys(node.keys() & {"weights", "weights_file"})
+    factory = make({**node, "_partial_": True}, "model", trusted)
     net: nn.Module = call(factory, "model", spec)
     # Convolutions take the layout of their weights; this one is faster on CPUs (a step of
     # simple_cnn 1.3 times, cifar10_net 1.3, resnet18 1.2) and what tensor cores want.
@@ -109,28 +143,103 @@ def build_net(config: Config, spec: ImageSpec, trusted: Sequence[str] = ()) -> n
 
 
 def build_module(
-    config: Config, spec: ImageSpec, trusted: Sequence[str] = (), *, for_training: bool = True
+    config: Config,
+    data: DataModule,
+    trusted: Sequence[str] = (),
+    *,
+    for_training: bool = True,
+    pretrained: bool = True,
 ) -> ClassifierModule:
-    """Net, loss, optimizer and schedule in their LightningModule."""
-    net = build_net(config, spec, trusted)
+    """Net, loss, optimizer and schedule in their LightningModule.
+
+    Pretrained weights bring their normalisation, which becomes the data's.
+    """
+    net = build_net(config, data.spec, trusted, pretrained=pretrained)
+    normalisation = getattr(net, "normalisation", None)
+    if normalisation is not None and isinstance(data, ImageDataModule):
+        data.normalise_by(*normalisation)
     return ClassifierModule(
         net,
-        make(config["loss"], "loss", trusted),
-        spec.num_classes,
+        build_loss(config["loss"], data.class_counts["train"], trusted),
+        data.spec.num_classes,
         optimizer=_optimizer_factory(config["optimizer"], trusted) if for_training else None,
         schedule=_schedule(config["scheduler"], trusted) if for_training else None,
         compile=config["compile"],
-        card={"config": dict(config), "spec": spec.to_dict()},
+        card={"config": dict(config), "spec": data.spec.to_dict()},
     )
+
+
+def build_loss(node: Config, counts: Sequence[int], trusted: Sequence[str] = ()) -> nn.Module:
+    """The loss, with the weights of the classes if ``class_weights`` asks for them.
+
+    Args:
+        node: of the loss; ``class_weights`` is ``none``, ``balanced`` or a list.
+        counts: training samples of each class, which ``balanced`` weighs inversely: over all
+            samples the weights then average to 1.
+        trusted: packages that the user named on the command line.
+
+    Raises:
+        ConfigError: if the loss takes no weights, or the list has another length.
+    """
+    arguments = dict(node)
+    weights = class_weights(arguments.pop("class_weights", "none"), counts)
+    if weights is None:
+        loss: nn.Module = make(arguments, "loss", trusted)
+        return loss
+    factory = make({**arguments, "_partial_": True}, "loss", trusted)
+    known = inspect.signature(factory.func).parameters
+    name = next((name for name in ("weight", "alpha") if name in known), None)
+    if name is None:
+        raise ConfigError(
+            f"loss.class_weights: {node['_target_']} takes no weights of classes (neither weight "
+            "nor alpha is one of its arguments); use class_weights=none"
+        )
+    if arguments.get(name) is not None:
+        raise ConfigError(f"loss.class_weights: loss.{name} is given too; leave one of the two")
+    given = torch.tensor(weights) if name == "weight" else weights
+    made: nn.Module = call(factory, "loss", **{name: given})
+    return made
+
+
+def class_weights(
+    asked: Literal["none", "balanced"] | Sequence[float] | None, counts: Sequence[int]
+) -> list[float] | None:
+    """One weight a class, or None.
+
+    Args:
+        asked: ``none``, ``balanced`` or the weights themselves.
+        counts: training samples of each class; a class without any weighs nothing.
+
+    Raises:
+        ConfigError: for a list of another length.
+    """
+    if asked in (None, "none"):
+        return None
+    if asked == "balanced":
+        present = sum(count > 0 for count in counts)
+        return [sum(counts) / (present * count) if count else 0.0 for count in counts]
+    if isinstance(asked, str) or len(asked) != len(counts):
+        raise ConfigError(
+            f"loss.class_weights: must be none, balanced or a list with one weight for each of "
+            f"the {len(counts)} classes, found {asked!r}"
+        )
+    return [float(weight) for weight in asked]
 
 
 def _optimizer_factory(node: Config, trusted: Sequence[str]) -> Callable[[nn.Module], Optimizer]:
     arguments = dict(node)
     decay_all = arguments.pop("decay_norms_and_biases", False)
+    scale = arguments.pop("backbone_lr_scale", None)
     factory = make({**arguments, "_partial_": True}, "optimizer", trusted)
 
     def optimizer(net: nn.Module) -> Optimizer:
-        groups = parameter_groups(net, arguments.get("weight_decay") or 0.0, decay_all)
+        groups = parameter_groups(
+            net,
+            arguments.get("weight_decay") or 0.0,
+            decay_all,
+            lr=arguments.get("lr"),
+            backbone_lr_scale=scale,
+        )
         fused = {}
         if "fused" in arguments and not arguments.get("foreach"):
             fused["fused"] = fused_by_default(arguments["fused"], net.parameters())
@@ -205,6 +314,8 @@ def build_trainer(
     # LearningRateMonitor refuses to run without a logger.
     if not loggers:
         own = [c for c in own if not isinstance(c, pl.callbacks.LearningRateMonitor)]
+    if config.get("freeze") == "backbone":
+        own.append(Freeze(config["unfreeze_epoch"]))
     node = dict(config["trainer"])
     if isinstance(profiler := node.get("profiler"), Mapping) and "dirpath" in profiler:
         node["profiler"] = {**profiler, "dirpath": str(folder / str(profiler["dirpath"]))}

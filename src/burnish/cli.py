@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ from burnish.version import __version__
 VERBS = {
     "train": "train a classifier from a composed configuration",
     "eval": "score a run's checkpoint on a split of its data",
+    "explore": "report on a data set: classes, sizes, duplicates, samples",
+    "split": "cut a table or a folder of pictures into train, val and test tables",
 }
+# These look at files: they take ordinary options, and nothing is composed.
+OF_FILES = ("split",)
 
 # What a full, foreign or missing disk answers.
 OF_THE_DISK = (
@@ -76,7 +81,7 @@ def command(verb: str, launched: Sequence[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     show = any(a in ("debug=traceback", "traceback=true", "traceback=True") for a in sys.argv)
     try:
-        code = _compose_and_run(verb, launched)
+        code = _run_on_files(verb) if verb in OF_FILES else _compose_and_run(verb, launched)
     except BurnishError as error:
         if show:
             traceback.print_exc()
@@ -112,6 +117,12 @@ def _report(error: BurnishError) -> None:
             print(f"  {problem}", file=sys.stderr)
 
 
+def _run_on_files(verb: str) -> int:
+    run = import_module(f"burnish.commands.{verb}").main
+    code: int = run(sys.argv[1:])
+    return code
+
+
 def _compose_and_run(verb: str, launched: list[str]) -> int:
     import hydra
     from hydra.core.hydra_config import HydraConfig
@@ -137,7 +148,10 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
         return value
 
     # For Hydra's own plugins, samplers of a sweep and the like; burnish's targets have their own.
-    admitted = ("optuna.samplers.*", "hydra_plugins.*", "logging.*", "hydra._internal.*")
+    admitted = (
+        "optuna.samplers.*", "hydra_plugins.*", "logging.*", "hydra._internal.*",
+        "burnish.runs.repeats.RepeatsTable",
+    )  # fmt: skip
     run = hydra.main(config_path=str(conf_dir()), config_name=verb, execution_whitelist=admitted)(
         task
     )
@@ -228,7 +242,24 @@ def _eval(cfg: Any) -> None:
     evaluate(config, run, checkpoint, command_config["split"], trusted)
 
 
-_TASKS: dict[str, Callable[[Any], Any]] = {"train": _train, "eval": _eval}
+def _explore(cfg: Any) -> None:
+    from burnish.config.check import check_parts
+
+    overrides, folder = _hydra_state()
+    try:
+        trusted = _trusted(cfg, overrides)
+        config = _resolved(cfg)
+        if problems := check_parts(config, trusted):
+            raise ConfigError(problems)
+        from burnish.commands.explore import explore
+
+        explore(config, folder, trusted)
+    except BaseException:
+        _discard(folder, Path(cfg.paths.outputs).absolute())
+        raise
+
+
+_TASKS: dict[str, Callable[[Any], Any]] = {"train": _train, "eval": _eval, "explore": _explore}
 
 
 def _which(checkpoint: Any) -> str:

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from burnish.errors import RunError
+
+# The first two ids of every vocabulary. Padding occurs nowhere but behind the end of a text, so
+# that padded ids carry the true lengths with them.
+PAD, UNKNOWN = 0, 1
+RESERVED = ("<pad>", "<unk>")
 
 
 @dataclass(frozen=True)
@@ -48,23 +53,76 @@ class ImageSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers only, so that checkpoints load with ``weights_only=True``."""
-        plain = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
-        return {"kind": "image", **plain}
+        return {"kind": "image", **_plain(self)}
 
 
-def spec_from_dict(values: Mapping[str, Any]) -> ImageSpec:
-    """Rebuild a spec from :meth:`ImageSpec.to_dict`.
+@dataclass(frozen=True)
+class TextSpec:
+    """Texts as the net receives them: token ids, int64 ``[batch, length]``, padded with 0 behind.
+
+    Args:
+        class_names: one a class, in the order of the label indices.
+        tokenizer: ``char``, ``word`` or ``bpe``.
+        vocabulary: the token of each id; the first two are :data:`RESERVED`.
+        max_length: in tokens; longer texts are cut off there.
+        lowercase: whether texts are lower-cased first.
+        merges: for ``bpe`` the pairs to join, most frequent first, with a space between the two.
+    """
+
+    class_names: tuple[str, ...]
+    tokenizer: Literal["char", "word", "bpe"]
+    vocabulary: tuple[str, ...]
+    max_length: int
+    lowercase: bool = False
+    merges: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.vocabulary[: len(RESERVED)] != RESERVED:
+            raise ValueError(f"the vocabulary must begin with {', '.join(RESERVED)}")
+        if self.tokenizer not in ("char", "word", "bpe"):
+            raise ValueError(f"tokenizer must be char, word or bpe, found {self.tokenizer!r}")
+        if self.max_length < 1:
+            raise ValueError(f"max_length must be at least 1, found {self.max_length}")
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("class names repeat")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, at least 1."""
+        return len(self.class_names)
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of ids, the reserved ones included."""
+        return len(self.vocabulary)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain containers only, so that checkpoints load with ``weights_only=True``."""
+        return {"kind": "text", **_plain(self)}
+
+
+Spec = ImageSpec | TextSpec
+_KINDS: dict[str, type[ImageSpec] | type[TextSpec]] = {"image": ImageSpec, "text": TextSpec}
+
+
+def _plain(spec: Spec) -> dict[str, Any]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(spec).items()}
+
+
+def spec_from_dict(values: Mapping[str, Any]) -> Spec:
+    """Rebuild a spec from its ``to_dict``.
 
     Raises:
         RunError: if the mapping is not such a dictionary.
     """
     fields = dict(values)
-    if fields.pop("kind", None) != "image":
-        raise RunError(f"spec: kind must be 'image', found {values.get('kind')!r}")
+    kind = fields.pop("kind", None)
+    if kind not in _KINDS:
+        raise RunError(f"spec: kind must be {' or '.join(_KINDS)}, found {kind!r}")
     try:
         plain: dict[str, Any] = {
             name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()
         }
-        return ImageSpec(**plain)
+        return _KINDS[kind](**plain)
     except (TypeError, ValueError) as error:
         raise RunError(f"spec: {error}") from error

@@ -48,12 +48,12 @@ BAD = [
     "lightning.pytorch.Trainer.fit",
     "lightning.pytorch.loggers.TensorBoardLogger.save",
     "burnish.commands.train.train",
-    "burnish.data.base.ImageDataModule.setup",
+    "burnish.data.images.ImageDataModule.setup",
     "burnish.models",
     "mypackage.Net",
     "",
     # Begin with an admitted package, end somewhere else.
-    "burnish.data.base.os.system",
+    "burnish.data.images.os.system",
     "burnish.data.image_cache.shutil.rmtree",
     "burnish.data.safe_pickle.pickle.loads",
     "burnish.data.mnist.Path.touch",
@@ -96,8 +96,8 @@ def test_hydra_refuses_aliases_by_itself(target: str):
 def test_an_alias_executes_nothing(tmp_path: Path):
     mark = tmp_path / "executed"
     for target, argument in (
-        ("burnish.data.base.os.system", f"touch {mark}"),
-        ("burnish.data.base.os.mkdir", str(mark)),
+        ("burnish.data.images.os.system", f"touch {mark}"),
+        ("burnish.data.images.os.mkdir", str(mark)),
     ):
         with pytest.raises(InstantiationException):
             instantiate(
@@ -106,7 +106,7 @@ def test_an_alias_executes_nothing(tmp_path: Path):
             )
     assert not mark.exists()
     # The same call with the alias admitted leaves its mark: the test would see an execution.
-    name = "burnish.data.base.os.mkdir"
+    name = "burnish.data.images.os.mkdir"
     instantiate({"_target_": name, "_args_": [str(mark)]}, _execution_whitelist_=[name])
     assert mark.exists()
 

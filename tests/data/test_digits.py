@@ -82,11 +82,11 @@ def test_limit_leaves_validation_and_test_alone(digits: Digits) -> None:
 
 
 def test_setup_again_changes_nothing(digits: Digits) -> None:
-    spec, splits = digits.spec, digits._splits
+    spec, splits = digits.spec, digits.splits
     digits.prepare_data()
     digits.setup("test")
     assert digits.spec is spec
-    assert digits._splits is splits
+    assert digits.splits is splits
 
 
 def test_names_every_bad_argument_at_once() -> None:

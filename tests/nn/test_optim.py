@@ -82,3 +82,56 @@ def test_fused_is_chosen_on_the_cpu_only() -> None:
     assert fused_by_default(None, [here, elsewhere]) is None
     assert fused_by_default(False, [here]) is False
     assert fused_by_default(True, [elsewhere]) is True
+
+
+class Tuned(nn.Module):
+    """A backbone and a head, each with something that decays and something that does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
+        self.head = nn.Linear(3, 2)
+
+
+def test_the_backbone_learns_at_a_rate_of_its_own() -> None:
+    net = Tuned()
+    groups = parameter_groups(net, 0.1, False, lr=0.5, backbone_lr_scale=0.01)
+    assert [(g["name"], g["weight_decay"], g.get("lr"), names_of(net, g)) for g in groups] == [
+        ("decay", 0.1, None, ["head.weight"]),
+        ("no_decay", 0.0, None, ["head.bias"]),
+        ("backbone_decay", 0.1, 0.005, ["backbone.0.weight"]),
+        (
+            "backbone_no_decay",
+            0.0,
+            0.005,
+            ["backbone.0.bias", "backbone.1.weight", "backbone.1.bias"],
+        ),
+    ]
+    before = {key: value.clone() for key, value in net.state_dict().items()}
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    torch.optim.SGD([{**g, "weight_decay": 0.0} for g in groups], lr=0.5).step()
+    for key, value in net.state_dict().items():
+        step = 0.5 if key.startswith("head") else 0.005
+        torch.testing.assert_close(value, before[key] - step)
+
+
+def test_a_scale_with_all_decaying_makes_two_groups() -> None:
+    groups = parameter_groups(Tuned(), 0.1, True, lr=1.0, backbone_lr_scale=0.0)
+    assert [(g["name"], g.get("lr")) for g in groups] == [("decay", None), ("backbone_decay", 0.0)]
+
+
+def test_a_frozen_backbone_leaves_the_head_s_groups_only() -> None:
+    net = Tuned()
+    net.backbone.requires_grad_(False)
+    groups = parameter_groups(net, 0.1, False, lr=1.0, backbone_lr_scale=0.1)
+    assert [g["name"] for g in groups] == ["decay", "no_decay"]
+
+
+def test_a_scale_is_refused_where_it_means_nothing() -> None:
+    with pytest.raises(ConfigError, match=r"^optimizer.backbone_lr_scale: .* Linear has none"):
+        parameter_groups(nn.Linear(2, 2), 0.1, False, lr=1.0, backbone_lr_scale=0.1)
+    with pytest.raises(ConfigError, match=r"^optimizer.backbone_lr_scale: .* at least 0"):
+        parameter_groups(Tuned(), 0.1, False, lr=1.0, backbone_lr_scale=-0.1)
+    with pytest.raises(ConfigError, match=r"^optimizer.backbone_lr_scale: needs optimizer.lr"):
+        parameter_groups(Tuned(), 0.1, False, backbone_lr_scale=0.1)

@@ -10,14 +10,14 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from burnish.build import build_data, build_module, make
+from burnish.commands.opening import differing_data
 from burnish.commands.quiet import quiet
-from burnish.data.base import ImageDataModule
 from burnish.errors import ModelError, RunError
 from burnish.learner.module import load_weights, net_weights
 from burnish.learner.progress import EpochProgress
 from burnish.runs.console import open_log, say, table
 from burnish.runs.folder import RunFolder
-from burnish.runs.weights import read_checkpoint
+from burnish.runs.weights import read_checkpoint, spec_of
 
 
 def evaluate(
@@ -42,16 +42,16 @@ def evaluate(
     quiet()
     open_log(run.path / "eval.log")
     pl.seed_everything(config["seed"], workers=True, verbose=False)
-    data = build_data(config, trusted)
-    _compare_data(run, data)
+    saved = read_checkpoint(checkpoint)
+    data = build_data(config, trusted, spec=spec_of(saved, checkpoint))
+    for note in differing_data(run, data):
+        say(f"note        {note}")
     if split == "test" and not data.has_test:
         raise RunError(f"split: the data of {run.path} has no test split; choose split=val")
     data.evaluate_split = split  # type: ignore[assignment]
-    module = build_module(config, data.spec, trusted, for_training=False)
+    module = build_module(config, data, trusted, for_training=False, pretrained=False)
     try:
-        weights = net_weights(read_checkpoint(checkpoint))
-        if new := load_weights(module.net, weights):
-            raise ModelError(f"the data has other classes than the run had ({', '.join(new)})")
+        load_weights(module.net, net_weights(saved))
     except ModelError as error:
         raise ModelError(f"{checkpoint}: {error}") from error
     trainer = _trainer(config, run)
@@ -86,14 +86,6 @@ def _trainer(config: Mapping[str, Any], run: RunFolder) -> pl.Trainer:
         default_root_dir=str(run.path),
     )
     return trainer
-
-
-def _compare_data(run: RunFolder, data: ImageDataModule) -> None:
-    """Say it when the data is not what the run was trained on."""
-    path = run.path / "provenance.json"
-    known = run.read_json("provenance").get("data", {}) if path.exists() else {}
-    if known.get("fingerprint") not in (None, data.fingerprint):
-        say("note        the data differs from what the run was trained on (another fingerprint)")
 
 
 def _per_class(confusion: Tensor | None, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from burnish.build import best_checkpoint, build_data, build_module, build_trainer
+from burnish.commands.opening import describe
 from burnish.commands.quiet import quiet
-from burnish.data.base import ImageDataModule
+from burnish.data.base import DataModule
 from burnish.errors import BurnishError, ConfigError, Interrupted, ModelError, RunError
 from burnish.learner.module import ClassifierModule, load_weights, net_weights
 from burnish.learner.stop import StopOnSignal
 from burnish.runs.console import open_log, say, short, table
 from burnish.runs.folder import RunFolder, find_run
-from burnish.runs.provenance import provenance
-from burnish.runs.weights import read_checkpoint
+from burnish.runs.weights import read_checkpoint, spec_of
+from burnish.spec import Spec, TextSpec
 
 Config = Mapping[str, Any]
 
@@ -80,12 +82,14 @@ def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> f
     stop.install()
     try:
         pl.seed_everything(config["seed"], workers=True, verbose=False)
-        data = build_data(config, trusted)
-        module = build_module(config, data.spec, trusted)
-        _describe(config, run, data, module.net)
-        if config["init_from"]:
-            _init_from(module.net, config["init_from"])
-        checkpoint, step = _resume_point(config, module)
+        start = _start(config)
+        data = _data(config, trusted, start)
+        # The weights of a checkpoint would replace those that the model names.
+        module = build_module(config, data, trusted, pretrained=start is None)
+        describe(config, run, data, module.net)
+        step = _take_weights(start, module.net)
+        checkpoint = str(start.path) if start and start.resumes else None
+        del start
         trainer = build_trainer(config, run.path, trusted, callbacks=[stop], resume_step=step)
         _say_precision(config, trainer)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
@@ -102,68 +106,60 @@ def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> f
     return best
 
 
-def _describe(config: Config, run: RunFolder, data: ImageDataModule, net: nn.Module) -> None:
-    """Say what is about to be trained, and write it down."""
-    spec = data.spec
-    counts = {
-        split: sum(data.class_counts[split])
-        for split in ("train", "val", "test")
-        if split in data.class_counts
-    }
-    parameters = sum(p.numel() for p in net.parameters())
-    rows = [
-        ("run folder", short(run.path)),
-        ("data", f"{config['data']['_target_'].rpartition('.')[2]}: "
-         + ", ".join(f"{n:,} {split}" for split, n in counts.items())),
-        ("images", f"{spec.channels} x {spec.height} x {spec.width}, {spec.num_classes} classes, "
-         + _range(data.class_counts["train"]) + " images each"),
-        ("model", f"{config['model']['_target_'].rpartition('.')[2]}: {parameters:,} parameters"),
-    ]  # fmt: skip
-    for name, text in rows:
-        say(f"{name:<12}{text}")
-    for note in data.notes:
-        say(f"{'note':<12}{note}")
-    if int(os.environ.get("LOCAL_RANK", "0")) == 0 and not config["resume"]:
-        run.write_json("spec", spec.to_dict())
-        run.write_json("split", {"val_indices": [int(i) for i in data.val_indices]})
-        facts = {
-            "fingerprint": data.fingerprint,
-            "class_counts": data.class_counts,
-            "notes": data.notes,
-        }
-        run.write_json("provenance", provenance(config["seed"], facts))
+@dataclass(frozen=True)
+class _Start:
+    """The checkpoint that a run goes on from, or begins with the weights of."""
+
+    path: Path
+    checkpoint: Mapping[str, Any]
+    resumes: bool
+
+    @property
+    def spec(self) -> Spec:
+        """What its data was."""
+        return spec_of(self.checkpoint, self.path)
 
 
-def _range(counts: Sequence[int]) -> str:
-    low, high = min(counts), max(counts)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-
-def _init_from(net: nn.Module, location: str) -> None:
-    """Start from another run's weights; its output layer may have another size."""
-    folder, named = find_run(location, "init_from")
-    path = named or folder.checkpoint("best")
-    try:
-        replaced = load_weights(net, net_weights(read_checkpoint(path)))
-    except ModelError as error:
-        raise ModelError(f"init_from: {path}: {error}") from error
-    say(f"{'weights':<12}{path}" + (f"; new: {', '.join(replaced)}" if replaced else ""))
-
-
-def _resume_point(config: Config, module: ClassifierModule) -> tuple[str | None, int | None]:
-    """The checkpoint to go on from and its optimizer step."""
-    if not config["resume"]:
-        return None, None
-    folder, named = find_run(config["resume"], "resume")
-    path = named or folder.checkpoint("last")
+def _start(config: Config) -> _Start | None:
+    key = "resume" if config["resume"] else "init_from"
+    if not config[key]:
+        return None
+    folder, named = find_run(config[key], key)
+    path = named or folder.checkpoint("last" if key == "resume" else "best")
     checkpoint = read_checkpoint(path)
-    if not checkpoint.get("optimizer_states"):
+    if key == "resume" and not checkpoint.get("optimizer_states"):
         raise RunError(
             f"resume: {path} holds weights only; use init_from={path} to start from them"
         )
-    epoch, step = int(checkpoint["epoch"]), int(checkpoint["global_step"])
-    say(f"{'resume':<12}{path}: epoch {epoch + 1}, step {step:,}")
-    return str(path), step
+    return _Start(path, checkpoint, resumes=key == "resume")
+
+
+def _data(config: Config, trusted: Sequence[str], start: _Start | None) -> DataModule:
+    if start is None:
+        return build_data(config, trusted)
+    if start.resumes:
+        return build_data(config, trusted, spec=start.spec)
+    vocabulary = start.spec if isinstance(start.spec, TextSpec) else None
+    return build_data(config, trusted, vocabulary=vocabulary)
+
+
+def _take_weights(start: _Start | None, net: nn.Module) -> int | None:
+    """Load the weights to begin with; the optimizer step if the run goes on, which loads its own.
+
+    The output layer may have another size than the one that the weights were trained with.
+    """
+    if start is None:
+        return None
+    if start.resumes:
+        epoch, step = int(start.checkpoint["epoch"]), int(start.checkpoint["global_step"])
+        say(f"{'resume':<12}{start.path}: epoch {epoch + 1}, step {step:,}")
+        return step
+    try:
+        replaced = load_weights(net, net_weights(start.checkpoint))
+    except ModelError as error:
+        raise ModelError(f"init_from: {start.path}: {error}") from error
+    say(f"{'weights':<12}{start.path}" + (f"; new: {', '.join(replaced)}" if replaced else ""))
+    return None
 
 
 def _say_precision(config: Config, trainer: pl.Trainer) -> None:
@@ -208,7 +204,7 @@ def _best(config: Config, trainer: pl.Trainer, keep: Any) -> float | None:
 
 
 def _test(
-    config: Config, trainer: pl.Trainer, module: ClassifierModule, data: ImageDataModule, keep: Any
+    config: Config, trainer: pl.Trainer, module: ClassifierModule, data: DataModule, keep: Any
 ) -> None:
     """Score the best checkpoint on the test split, if the data has one."""
     if not data.has_test:

@@ -36,7 +36,10 @@ SUPPLIED: dict[str, tuple[str, ...]] = {
     "logger.csv": ("folder", "resume_step"),
 }
 # Keys beside a target's arguments that burnish reads itself.
-IGNORED: dict[str, tuple[str, ...]] = {"optimizer": ("decay_norms_and_biases",)}
+IGNORED: dict[str, tuple[str, ...]] = {
+    "loss": ("class_weights",),
+    "optimizer": ("decay_norms_and_biases", "backbone_lr_scale"),
+}
 
 
 def check(config: Config, trusted: Sequence[str] = ()) -> list[str]:
@@ -63,12 +66,18 @@ def check(config: Config, trusted: Sequence[str] = ()) -> list[str]:
     return list({line.partition(":")[0]: line for line in reversed(problems)}.values())[::-1]
 
 
+def check_parts(config: Config, trusted: Sequence[str] = ()) -> list[str]:
+    """Everything that is wrong with a configuration of data alone; see :func:`check`."""
+    problems = check_targets(config, trusted) + check_values(config)
+    return list({line.partition(":")[0]: line for line in reversed(problems)}.values())[::-1]
+
+
 # Keys that hold no target; a file of one's own may keep values for interpolation under vars.
 KEYS = {
     "": (
         "name", "seed", "deterministic", "monitor", "mode", "test", "compile", "resume",
-        "init_from", "trust", "traceback", "paths", "data", "augment", "model", "loss",
-        "optimizer", "scheduler", "trainer", "callbacks", "logger", "vars",
+        "init_from", "freeze", "unfreeze_epoch", "trust", "traceback", "paths", "data", "augment",
+        "model", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger", "vars",
     ),
     "paths": ("data", "outputs"),
     "scheduler": ("interval", "monitor", "schedule"),
@@ -252,6 +261,8 @@ def _check_top_level(config: Config) -> list[str]:
         )
     if config.get("resume") and config.get("init_from"):
         problems.append("init_from: a resumed run has its weights already; leave one of the two")
+    if config.get("unfreeze_epoch") is not None and config.get("freeze") != "backbone":
+        problems.append("unfreeze_epoch: nothing is frozen; add freeze=backbone")
     if config.get("deterministic") not in (True, False, "warn"):
         problems.append(
             f"deterministic: must be true, false or warn, found {config.get('deterministic')!r}"

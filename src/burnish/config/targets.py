@@ -61,7 +61,7 @@ def is_admitted(target: str, slot: str, trusted: Sequence[str] = ()) -> bool:
     """Whether a slot of the configuration may name this target.
 
     The name must match the slot's list, and so must the place where it is defined:
-    ``burnish.data.base.os.system`` is ``os.system``. There must stand a public class, or one of
+    ``burnish.data.images.os.system`` is ``os.system``. There must stand a public class, or one of
     burnish's own functions. A name that does not exist is judged by its text;
     :func:`burnish.config.signatures.find_signature` reports it.
 

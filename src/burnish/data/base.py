@@ -1,16 +1,16 @@
-"""What all image data modules share: splits, the spec, loaders, and the batch's way to the net.
+"""What all data modules share: splits, folds, sampling, limits, loaders.
 
-A data module of its own says only where images come from (:meth:`ImageDataModule.read`).
-Shapes: N samples, B batch, C channels, H height, W width, K classes.
+A data module of its own says where samples come from (:meth:`DataModule.read`) and what a model
+must know of them (:meth:`DataModule.describe`); :class:`~burnish.data.images.ImageDataModule` and
+:class:`~burnish.data.text.TextDataModule` do the second.
+Shapes: N samples, B batch, K classes.
 """
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
@@ -18,19 +18,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from burnish.data.augment import Transform
-from burnish.data.loading import Batch, EpochBatches, FileLoader, Source, Table, TableLoader
-from burnish.data.normalise import Normaliser, measure, resize
-from burnish.data.splits import Indices, stratified_split, stratified_subset
-from burnish.errors import ConfigError
-from burnish.spec import ImageSpec
+from burnish.data.loading import Batch, EpochBatches, FileLoader, InMemory, Source, TableLoader
+from burnish.data.order import Sampling, draw
+from burnish.data.splits import Indices, stratified_fold, stratified_split, stratified_subset
+from burnish.errors import ConfigError, DataError
+from burnish.spec import Spec
 
 Loader = TableLoader | FileLoader
+# Split name to the source of its samples and their rows in it, int64 ``[N]``.
+Splits = dict[str, tuple[Source, Tensor]]
 
 
 @dataclass(frozen=True)
-class ImageSources:
-    """What :meth:`ImageDataModule.read` finds.
+class Sources:
+    """What :meth:`DataModule.read` finds.
 
     Args:
         train: the training source; validation is cut from it if there is no ``val``.
@@ -49,118 +50,128 @@ class ImageSources:
     notes: list[str] = field(default_factory=list)
 
 
-class ImageDataModule(pl.LightningDataModule):
-    """Images with one label each; loaders yield uint8 batches, the hooks turn them into floats.
+class DataModule(pl.LightningDataModule):
+    """Samples with one label each.
 
-    After :meth:`setup` it has: ``spec``; ``has_test``; ``class_counts``, split name to samples
-    per class; ``val_indices``, rows of the training source (empty if the data set brings its own
-    validation split); ``fingerprint``, a content hash; ``notes``, one line each.
+    After :meth:`setup` it has: ``spec``; ``splits``, split name to source and rows; ``has_test``;
+    ``class_counts``, split name to samples per class; ``val_indices``, rows of the training source
+    (empty if the data set brings its own validation split); ``fingerprint``, a content hash;
+    ``notes``, one line each.
 
     Args:
-        root: folder of the data sets.
         batch_size: training samples a step and process.
         eval_batch_size: samples a step and process in validation and test.
         val_fraction: share of the training source that is cut off for validation, in (0, 1).
+        num_folds: cross-validation: the training source is cut into so many parts, and one of
+            them takes the place of the ``val_fraction``; None: no cross-validation.
+        fold: which part validates, from 0.
         split_seed: decides which samples; kept apart from the run's seed, so that runs with
             several seeds are compared on the same samples.
         shuffle_seed: of the training order.
-        image_size: height and width in pixels that images are resized to; None keeps theirs.
-        num_workers: processes that read files; None: one a core but one, at most 8. Tables in
-            memory need none.
-        download: whether missing data may be fetched.
+        sampler: "none": every training sample once an epoch; "balanced": as many, but each class
+            equally often; "undersample": of each class as many as the rarest has, others in each
+            epoch.
+        num_workers: processes that read files; None: one a core but one, at most 8. What lies in
+            memory needs none.
         limit: train on so many samples only, in proportion to the classes; taken after the
             validation split.
-        device_resident: whether a table moves to the GPU; "auto": if it fits in half of the
-            free memory.
-        mean: per channel, of pixels in [0, 1]; None: measured on the training samples.
-        std: likewise.
-        augment: transforms of training batches, in order.
 
     Raises:
         ConfigError: naming every argument that is out of range.
     """
 
-    # Whether a mirrored image still shows its class.
-    mirror = True
     # What test_dataloader serves: any split can be scored the way the test split is.
     evaluate_split: Literal["train", "val", "test"] = "test"
 
-    spec: ImageSpec
+    spec: Spec
     has_test: bool
     class_counts: dict[str, list[int]]
     val_indices: list[int]
     fingerprint: str
     notes: list[str]
+    splits: Splits
 
     def __init__(
         self,
         *,
-        root: str | Path = "data",
         batch_size: int = 64,
         eval_batch_size: int = 512,
         val_fraction: float = 0.1,
+        num_folds: int | None = None,
+        fold: int | None = None,
         split_seed: int = 0,
         shuffle_seed: int = 0,
-        image_size: int | None = None,
-        num_workers: int | None = None,
-        download: bool = False,
+        sampler: Sampling = "none",
+        num_workers: int = 0,
         limit: int | None = None,
-        device_resident: bool | Literal["auto"] = "auto",
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        augment: Sequence[Transform] = (),
     ) -> None:
         super().__init__()
-        self.root = Path(root)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.val_fraction = val_fraction
+        self.num_folds = num_folds
+        self.fold = fold
         self.split_seed = split_seed
         self.shuffle_seed = shuffle_seed
-        self.image_size = image_size
-        self.num_workers = _auto_workers() if num_workers is None else num_workers
-        self.download = download
+        self.sampler = sampler
+        self.num_workers = num_workers
         self.limit = limit
-        self.device_resident = device_resident
-        self.mean = mean
-        self.std = std
-        self.augment = tuple(augment)
-        self._splits: dict[str, tuple[Source, Tensor]] = {}
-        self._resident: dict[int, Table] = {}
-        self._refuse(self._problems())
+        self.splits = {}
+        self.adopted: Spec | None = None
+        if problems := self._problems():
+            raise ConfigError(problems)
 
     def _problems(self) -> list[str]:
         """One line for each argument out of range; subclasses add their own."""
-        at_least = {"batch_size": 1, "eval_batch_size": 1, "num_workers": 0, "image_size": 1}
-        at_least |= {"limit": 1, "split_seed": 0, "shuffle_seed": 0}
-        problems = [
+        at_least = {"batch_size": 1, "eval_batch_size": 1, "num_workers": 0, "limit": 1}
+        at_least |= {"split_seed": 0, "shuffle_seed": 0, "num_folds": 2, "fold": 0}
+        problems = self._not_whole(at_least)
+        if not (isinstance(self.val_fraction, float) and 0 < self.val_fraction < 1):
+            problems.append(
+                f"data.val_fraction: must lie between 0 and 1, found {self.val_fraction}"
+            )
+        if (self.num_folds is None) != (self.fold is None):
+            problems.append("data.fold: give data.num_folds and data.fold together, or neither")
+        elif self.num_folds and self.fold is not None and self.fold >= self.num_folds:
+            problems.append(
+                f"data.fold: must be at most {self.num_folds - 1} of {self.num_folds} folds, "
+                f"which count from 0; found {self.fold}"
+            )
+        if self.sampler not in ("none", "balanced", "undersample"):
+            problems.append(
+                f"data.sampler: must be none, balanced or undersample, found {self.sampler!r}"
+            )
+        return problems
+
+    def _not_whole(self, at_least: dict[str, int]) -> list[str]:
+        return [
             f"data.{key}: must be an integer of at least {least}, found {value!r}"
             for key, least in at_least.items()
             if (value := getattr(self, key)) is not None
             and not (isinstance(value, int) and value >= least)
         ]
-        if not (isinstance(self.val_fraction, float) and 0 < self.val_fraction < 1):
-            problems.append(
-                f"data.val_fraction: must lie between 0 and 1, found {self.val_fraction}"
-            )
-        if self.device_resident not in (True, False, "auto"):
-            problems.append(
-                f"data.device_resident: must be true, false or auto, found {self.device_resident}"
-            )
-        if (self.mean is None) != (self.std is None):
-            problems.append("data.mean: give mean and std together, or null for both")
-        if self.std is not None and any(value <= 0 for value in self.std):
-            problems.append(f"data.std: must be greater than 0, found {list(self.std)}")
-        return problems
 
-    @staticmethod
-    def _refuse(problems: Sequence[str]) -> None:
-        if problems:
-            raise ConfigError(problems)
+    def adopt(self, spec: Spec) -> None:
+        """Describe the data by the spec of an earlier run, not by what is measured here.
+
+        What was trained with one normalisation or vocabulary is evaluated with the same.
+
+        Args:
+            spec: of the run; before :meth:`setup`.
+        """
+        self.adopted = spec
 
     @abstractmethod
-    def read(self) -> ImageSources:
-        """Find or read the images; called once a process."""
+    def read(self) -> Sources:
+        """Find or read the samples; called once a process."""
+
+    @abstractmethod
+    def describe(self, splits: Splits, class_names: tuple[str, ...]) -> tuple[Spec, Splits]:
+        """What a model must know of the samples, and the samples as batches are made of them.
+
+        Everything that is learned from data is learned from ``splits["train"]`` alone; if
+        :attr:`adopted` is set, it is the answer.
+        """
 
     def setup(self, stage: str | None = None) -> None:
         """Read, split and describe the data; a second call does nothing.
@@ -170,11 +181,12 @@ class ImageDataModule(pl.LightningDataModule):
 
         Raises:
             ConfigError: if the split or ``limit`` leaves too few samples.
-            DataError: if files are missing or unreadable.
+            DataError: if files are missing or unreadable, or do not fit the adopted spec.
         """
-        if self._splits:
+        if self.splits:
             return
         sources = self.read()
+        self._refuse_other_classes(sources.class_names)
         splits = self._split(sources)
         self.has_test = sources.test is not None
         self.fingerprint = sources.fingerprint
@@ -184,16 +196,25 @@ class ImageDataModule(pl.LightningDataModule):
             for name, (source, rows) in splits.items()
         }
         self.val_indices = splits["val"][1].tolist() if sources.val is None else []
-        self.spec = self._describe(*splits["train"], sources.class_names)
-        self._normaliser = Normaliser(self.spec.mean, self.spec.std)
-        self._splits = splits
+        self.spec, self.splits = self.describe(splits, sources.class_names)
 
-    def _split(self, sources: ImageSources) -> dict[str, tuple[Source, Tensor]]:
+    def _refuse_other_classes(self, found: tuple[str, ...]) -> None:
+        if self.adopted is not None and found != self.adopted.class_names:
+            raise DataError(
+                f"data: the classes are {_shortly(found)}, but the run was trained on "
+                f"{_shortly(self.adopted.class_names)}"
+            )
+
+    def _split(self, sources: Sources) -> Splits:
         labels = sources.train.labels.numpy()
         if sources.val is None:
-            train, val = stratified_split(labels, self.val_fraction, self.split_seed)
-            self._refuse_empty_split(len(train), len(val))
+            train, val = self._cut(labels)
         else:
+            if self.num_folds is not None:
+                raise ConfigError(
+                    "data.num_folds: this data has a validation split of its own; "
+                    "cross-validation is for data that validation is cut from"
+                )
             train, val = np.arange(len(labels)), np.arange(len(sources.val.labels))
         splits = {
             "train": (sources.train, torch.from_numpy(self._limited(train, labels))),
@@ -203,12 +224,19 @@ class ImageDataModule(pl.LightningDataModule):
             splits["test"] = sources.test, torch.arange(len(sources.test.labels))
         return splits
 
-    def _refuse_empty_split(self, train: int, val: int) -> None:
-        if min(train, val) == 0:
+    def _cut(self, labels: Indices) -> tuple[Indices, Indices]:
+        if self.num_folds is None or self.fold is None:
+            key, value = "val_fraction", self.val_fraction
+            train, val = stratified_split(labels, self.val_fraction, self.split_seed)
+        else:
+            key, value = "num_folds", self.num_folds
+            train, val = stratified_fold(labels, self.num_folds, self.fold, self.split_seed)
+        if min(len(train), len(val)) == 0:
             raise ConfigError(
-                f"data.val_fraction: {self.val_fraction} leaves {train} samples for training and "
-                f"{val} for validation"
+                f"data.{key}: {value} leaves {len(train)} samples for training and "
+                f"{len(val)} for validation"
             )
+        return train, val
 
     def _limited(self, rows: Indices, labels: Indices) -> Indices:
         if self.limit is None or self.limit >= len(rows):
@@ -220,29 +248,6 @@ class ImageDataModule(pl.LightningDataModule):
                 f"found {self.limit}"
             )
         return rows[stratified_subset(labels[rows], self.limit, self.split_seed)]
-
-    def _describe(self, source: Source, rows: Tensor, class_names: tuple[str, ...]) -> ImageSpec:
-        _, channels, height, width = source.__getitems__(rows[:1].tolist())[0].shape
-        if self.mean is None or self.std is None:
-            mean, std = measure(
-                source.__getitems__(part.tolist())[0] for part in torch.split(rows, 1024)
-            )
-        else:
-            mean, std = tuple(map(float, self.mean)), tuple(map(float, self.std))
-        for key, values in (("mean", mean), ("std", std)):
-            if len(values) != channels:
-                raise ConfigError(
-                    f"data.{key}: the images have {channels} channels, found {len(values)} values"
-                )
-        return ImageSpec(
-            channels=channels,
-            height=self.image_size or height,
-            width=self.image_size or width,
-            class_names=class_names,
-            mean=mean,
-            std=std,
-            mirror=self.mirror,
-        )
 
     def train_dataloader(self) -> Loader:
         """Shuffled batches, but in the stored order when the trainer overfits a few of them.
@@ -261,89 +266,53 @@ class ImageDataModule(pl.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> Loader:
-        """Every validation sample once, in the stored order."""
+        """Every validation sample once, always in the same order."""
         return self._loader("val", self.eval_batch_size)
 
     def test_dataloader(self) -> Loader:
-        """Every sample of :attr:`evaluate_split` once, in the stored order."""
+        """Every sample of :attr:`evaluate_split` once, always in the same order."""
         return self._loader(self.evaluate_split, self.eval_batch_size)
 
     def _loader(
         self, split: str, batch_size: int, training: bool = False, shuffle: bool = False
     ) -> Loader:
-        source, rows = self._splits[split]
+        source, rows = self.splits[split]
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        if isinstance(source, Table):
-            source = self._placed(source, device)
-            rows = rows.to(source.images.device)
+        lengths: Tensor | None = getattr(source, "lengths", None)
+        labels = source.labels[rows].numpy() if training else None
+        source = self.placed(source, device)
         batches = EpochBatches(
-            rows,
+            rows.to(source.labels.device),
             batch_size,
             training=training,
             shuffle=shuffle,
             seed=self.shuffle_seed,
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
+            draw=None if labels is None else draw(labels, self.sampler),
+            lengths=None if lengths is None else lengths[rows],
         )
-        if isinstance(source, Table):
+        if isinstance(source, InMemory):
             return TableLoader(source, batches)
         return FileLoader(source, batches, self.num_workers, pin_memory=device.type == "cuda")
 
-    def _placed(self, table: Table, device: torch.device) -> Table:
-        """The table on the device if it shall live there; moved once."""
-        if device.type != "cuda" or not self.device_resident:
-            return table
-        key = id(table)
-        if key not in self._resident:
-            free, _ = torch.cuda.mem_get_info(device)
-            if self.device_resident == "auto" and table.images.nbytes > free // 2:
-                return table
-            self._resident[key] = table.to(device)
-        return self._resident[key]
-
-    def teardown(self, stage: str) -> None:
-        """Give the GPU's memory back."""
-        self._resident.clear()
+    def placed(self, source: Source, device: torch.device) -> Source:
+        """The source where batches shall be made; here it stays where it is."""
+        return source
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Move a batch; at once if it is there (Lightning's generic walk costs every step)."""
-        images, labels = batch
-        if images.device == device:
+        inputs, labels = batch
+        if inputs.device == device:
             return batch
-        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        return inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
-    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Resize, augment (in training) and normalise on the batch's device.
-
-        Returns:
-            float32 ``[B, C, H, W]``; labels int64 ``[B]``, or float32 ``[B, K]`` if a transform
-            mixes classes.
-        """
-        images, labels = batch
-        if self.augment and self.trainer is not None and self.trainer.training:
-            images = self._resized(images)
-            for transform in self.augment:
-                images, labels = transform(images, labels, self.spec)
-        return self.preprocess(images), labels
-
-    def preprocess(self, images: Tensor) -> Tensor:
-        """What evaluation and prediction do to images: resize to the spec and normalise.
-
-        Args:
-            images: uint8 in [0, 255] or float32 in [0, 1], ``[B, C, H, W]``.
-
-        Returns:
-            float32 ``[B, C, height, width]`` of the spec.
-        """
-        return self._normaliser(self._resized(images))
-
-    def _resized(self, images: Tensor) -> Tensor:
-        return resize(images, self.spec.height, self.spec.width)
+    def preprocess(self, inputs: Tensor) -> Tensor:
+        """What evaluation and prediction do to a batch's inputs on their device; here nothing."""
+        return inputs
 
 
-def _auto_workers() -> int:
-    """One process a core but one for the training itself, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(0, min(8, (cores or 1) - 1))
+def _shortly(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

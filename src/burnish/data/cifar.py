@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from burnish.data import fingerprint, safe_pickle
-from burnish.data.base import ImageDataModule, ImageSources
+from burnish.data.base import Sources
 from burnish.data.download import ensure_files
+from burnish.data.images import ImageDataModule
 from burnish.data.loading import Table
 from burnish.errors import DataError
 
@@ -25,7 +26,7 @@ class CIFAR10(ImageDataModule):
 
     Args:
         verify: refuse files whose MD5 is not the published one; false reads them anyway.
-        shared: see :class:`~burnish.data.base.ImageDataModule`.
+        shared: see :class:`~burnish.data.images.ImageDataModule`.
     """
 
     torchvision_name: ClassVar[str] = "CIFAR10"
@@ -84,12 +85,12 @@ class CIFAR10(ImageDataModule):
                 "with data.verify=false"
             )
 
-    def read(self) -> ImageSources:
+    def read(self) -> Sources:
         """Read all batches into two tables of one uint8 copy each."""
         names = self._class_names()
         train = self._table(self.train_files, len(names))
         test = self._table(self.test_files, len(names))
-        return ImageSources(
+        return Sources(
             train=train,
             val=None,
             test=test,

@@ -9,7 +9,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from burnish.data import fingerprint
-from burnish.data.base import ImageDataModule, ImageSources
+from burnish.data.base import Sources
+from burnish.data.images import ImageDataModule
 from burnish.data.loading import Table
 from burnish.data.splits import stratified_split
 
@@ -22,7 +23,7 @@ class Digits(ImageDataModule):
     """Digits 0 to 9 in grey, one channel (Alpaydin & Kaynak 1998, UCI repository).
 
     Args:
-        shared: see :class:`~burnish.data.base.ImageDataModule`; ``root`` and ``download`` have
+        shared: see :class:`~burnish.data.images.ImageDataModule`; ``root`` and ``download`` have
             no effect.
     """
 
@@ -31,7 +32,7 @@ class Digits(ImageDataModule):
     def __init__(self, **shared: Any) -> None:
         super().__init__(**shared)
 
-    def read(self) -> ImageSources:
+    def read(self) -> Sources:
         """Scale the values 0..16 to 0..255 and set the test split aside."""
         digits = load_digits()
         images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[:, None]
@@ -41,7 +42,7 @@ class Digits(ImageDataModule):
             Table(torch.from_numpy(images[rows]), torch.from_numpy(labels[rows]))
             for rows in (rest, test)
         ]
-        return ImageSources(
+        return Sources(
             train=tables[0],
             val=None,
             test=tables[1],

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
+
+from burnish.data import digest_cache
 
 
 def of_tensors(tensors: Iterable[Tensor]) -> str:
@@ -22,17 +25,39 @@ def of_tensors(tensors: Iterable[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def of_files(root: Path, paths: Iterable[Path], *, with_times: bool = False) -> str:
-    """BLAKE2b of the sorted relative paths and sizes, without reading the files.
+def of_files(
+    root: Path,
+    paths: Sequence[Path],
+    *,
+    tables: Mapping[str, Path] | None = None,
+    with_times: bool = False,
+) -> str:
+    """BLAKE2b of the sorted relative paths and contents: a copy elsewhere has the same.
+
+    Contents are hashed once: a file of the same size and time is not read a second time.
 
     Args:
         root: what the paths are relative to.
-        paths: files below it.
-        with_times: also the modification times, which a copied data set does not keep.
+        paths: the files, in any order.
+        tables: files that count by this name instead of their path, such as the CSV of a split.
+        with_times: instead of contents, the sizes and modification times, which cost no reading
+            but which a copied data set does not keep. Names caches on this machine.
     """
+    names = [*relative_names(root, paths), *(f"//{name}" for name in tables or {})]
+    files = [*paths, *(tables or {}).values()]
+    contents = map(_size_and_time, files) if with_times else digest_cache.digests(files)
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted(paths):
-        stat = path.stat()
-        time = stat.st_mtime_ns if with_times else ""
-        digest.update(f"{path.relative_to(root).as_posix()}\0{stat.st_size}\0{time}\n".encode())
+    for name, content in sorted(zip(names, contents, strict=True)):
+        digest.update(os.fsencode(f"{name}\0{content}\n"))
     return digest.hexdigest()
+
+
+def relative_names(root: Path, paths: Iterable[Path]) -> list[str]:
+    """The paths as seen from ``root``, with forward slashes, however each is spelled."""
+    base = os.path.abspath(root)  # noqa: PTH100  (lexical: links stay what they are called)
+    return [os.path.relpath(path, base).replace(os.sep, "/") for path in paths]
+
+
+def _size_and_time(path: Path) -> str:
+    stat = path.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns}"

@@ -1,33 +1,48 @@
-"""Which images a folder of class folders holds, and for which split."""
+"""Which images a folder of class folders holds, and for which split; without torch."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from burnish.data.decode import EXTENSIONS
 from burnish.errors import DataError
 
 SPLITS = ("train", "val", "test")
+EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+)
+NAMED = 20  # files named in a message; the rest are counted
+
+Labelled = tuple[Path, int]  # a file and the index of its class
 
 
 @dataclass
-class FolderScan:
+class FoundImages:
     """What lies where.
 
     Args:
-        class_names: sorted names of the class folders of the training split.
-        files: split name to ``(path, label)`` pairs, sorted by class and path.
+        class_names: names of the classes of the training split, in the order of their indices.
+        files: split name to its files, sorted by class and path in a folder of class folders.
         notes: one line each about what was left out.
+        tables: the tables that say so, by what they are for; none for folders.
     """
 
     class_names: tuple[str, ...]
-    files: dict[str, list[tuple[Path, int]]]
+    files: dict[str, list[Labelled]]
     notes: list[str] = field(default_factory=list)
+    tables: dict[str, Path] = field(default_factory=dict)
 
 
-def scan(root: Path) -> FolderScan:
+def listed(lines: Iterable[str]) -> str:
+    """The first of many lines, indented, each after a line break; the rest counted."""
+    lines = list(lines)
+    more = [f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []
+    return "".join(f"\n  {line}" for line in [*lines[:NAMED], *more])
+
+
+def scan(root: Path) -> FoundImages:
     """Recognise ``train/ [val/] [test/]`` with class folders in each, or class folders alone.
 
     Raises:
@@ -43,7 +58,7 @@ def scan(root: Path) -> FolderScan:
     names = tuple(folder.name for folder in _class_folders(folders["train"]))
     if len(names) < 2:
         raise DataError(f"{folders['train']}: expected a folder a class, found {list(names)}")
-    found = FolderScan(names, {})
+    found = FoundImages(names, {})
     for split, folder in folders.items():
         found.files[split] = _files_of_split(folder, found)
     if "test" not in folders:
@@ -55,7 +70,7 @@ def _class_folders(folder: Path) -> list[Path]:
     return sorted(f for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
 
 
-def _files_of_split(folder: Path, found: FolderScan) -> list[tuple[Path, int]]:
+def _files_of_split(folder: Path, found: FoundImages) -> list[Labelled]:
     labels = {name: label for label, name in enumerate(found.class_names)}
     folders = _class_folders(folder)
     if unknown := [f.name for f in folders if f.name not in labels]:

@@ -5,6 +5,7 @@ Shapes: N samples of a source, B batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,11 +15,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from burnish.data.order import Draw, Shuffled, by_length
+
 Batch = tuple[Tensor, Tensor]
 
 
+class InMemory(ABC):
+    """A source that reads no files: its batches need no worker processes."""
+
+    labels: Tensor
+
+    @abstractmethod
+    def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
+        """Inputs and labels of a batch."""
+
+
 @dataclass(frozen=True)
-class Table:
+class Table(InMemory):
     """Images held in memory or mapped from one file.
 
     Args:
@@ -32,6 +45,7 @@ class Table:
     def __getitems__(self, rows: Sequence[int] | Tensor) -> Batch:
         """A whole batch by its rows."""
         index = torch.as_tensor(rows, device=self.images.device)
+        # index_select copies whole images: 20 times as fast on a CPU as images[rows].
         return self.images.index_select(0, index), self.labels.index_select(0, index)
 
     def to(self, device: torch.device) -> Table:
@@ -40,14 +54,14 @@ class Table:
 
 
 class Source(Protocol):
-    """Where batches come from: a :class:`Table` or files read when they are needed."""
+    """Where batches come from: something in memory, or files read when they are needed."""
 
     @property
     def labels(self) -> Tensor:
         """Class of each sample, int64 ``[N]``."""
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
-        """Images uint8 ``[B, C, H, W]`` and labels int64 ``[B]``."""
+        """Images uint8 ``[B, C, H, W]`` or token ids ``[B, length]``, and labels int64 ``[B]``."""
 
 
 class EpochBatches:
@@ -68,6 +82,8 @@ class EpochBatches:
         seed: of the order, from 0 upwards.
         rank: this process.
         world_size: number of processes.
+        draw: which positions of ``rows`` an epoch meets; None: each once.
+        lengths: of each row, int64 ``[N]``; batches then hold rows of similar length.
     """
 
     def __init__(
@@ -80,6 +96,8 @@ class EpochBatches:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        draw: Draw | None = None,
+        lengths: Tensor | None = None,
     ) -> None:
         self.rows = rows
         self.batch_size = batch_size
@@ -88,6 +106,8 @@ class EpochBatches:
         self.seed = seed
         self.rank = rank
         self.world_size = world_size
+        self.draw = draw or Shuffled(len(rows))
+        self.lengths = None if lengths is None else lengths.numpy()
         self.epoch = 0
         self._skipped = 0
 
@@ -111,7 +131,8 @@ class EpochBatches:
 
     def __len__(self) -> int:
         """Batches of a whole epoch, whatever is skipped."""
-        full, rest = divmod(len(self.rows), self.world_size * self.batch_size)
+        samples = len(self.draw) if self.shuffle else len(self.rows)
+        full, rest = divmod(samples, self.world_size * self.batch_size)
         smallest = 2 * self.world_size if self.training else self.world_size
         kept = full + (rest >= smallest)
         return kept if self.training else max(kept, min(len(self.rows), 1))
@@ -135,10 +156,13 @@ class EpochBatches:
         return chunks[skipped:]
 
     def _order(self) -> Tensor:
-        if not self.shuffle:
+        rng = np.random.default_rng((self.seed, self.epoch)) if self.shuffle else None
+        if rng is None and self.lengths is None:
             return self.rows
-        permutation = np.random.default_rng((self.seed, self.epoch)).permutation(len(self.rows))
-        return self.rows[torch.from_numpy(permutation).to(self.rows.device)]
+        order = np.arange(len(self.rows)) if rng is None else self.draw(rng)
+        if self.lengths is not None:
+            order = by_length(order, self.lengths, self.world_size * self.batch_size, rng)
+        return self.rows[torch.from_numpy(order).to(self.rows.device)]
 
 
 class _Resumable:
@@ -163,27 +187,25 @@ class _Resumable:
 
 
 class TableLoader(_Resumable):
-    """Batches of a table, without the per-batch cost of torch's DataLoader.
+    """Batches of a source in memory, without the per-batch cost of torch's DataLoader.
 
     The epoch's order is drawn at the first batch, not when the iterator is made: Lightning makes
     it before it sets the epoch.
 
     Args:
-        table: the images and labels.
+        table: the samples.
         batch_sampler: whose rows lie on the table's device.
     """
 
-    def __init__(self, table: Table, batch_sampler: EpochBatches) -> None:
+    def __init__(self, table: InMemory, batch_sampler: EpochBatches) -> None:
         self.table = table
         self.batch_sampler = batch_sampler
 
     def __iter__(self) -> Iterator[Batch]:
-        images, labels = self.table.images, self.table.labels
         self._given = self.batch_sampler.skipped
         for rows in self.batch_sampler.batches():
             self._given += 1
-            # index_select copies whole images: 20 times as fast on a CPU as images[rows].
-            yield images.index_select(0, rows), labels.index_select(0, rows)
+            yield self.table.__getitems__(rows)
 
 
 class FileLoader(_Resumable):

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from burnish.data import fingerprint, idx
-from burnish.data.base import ImageDataModule, ImageSources
+from burnish.data.base import Sources
 from burnish.data.download import ensure_files
+from burnish.data.images import ImageDataModule
 from burnish.data.loading import Table
 from burnish.errors import DataError
 
@@ -23,7 +24,7 @@ class MNIST(ImageDataModule):
     """Handwritten digits (LeCun et al. 1998), read from ``<root>/MNIST/raw/``, packed or not.
 
     Args:
-        shared: see :class:`~burnish.data.base.ImageDataModule`.
+        shared: see :class:`~burnish.data.images.ImageDataModule`.
     """
 
     mirror = False
@@ -59,10 +60,10 @@ class MNIST(ImageDataModule):
 
         getattr(datasets, self.folder)(self.root, download=True)
 
-    def read(self) -> ImageSources:
+    def read(self) -> Sources:
         """Read the four files into two tables."""
         train, test = self._table("train"), self._table("t10k")
-        return ImageSources(
+        return Sources(
             train=train,
             val=None,
             test=test,
@@ -89,7 +90,7 @@ class FashionMNIST(MNIST):
     """Articles of clothing (Xiao et al. 2017), from ``<root>/FashionMNIST/raw/``.
 
     Args:
-        shared: see :class:`~burnish.data.base.ImageDataModule`.
+        shared: see :class:`~burnish.data.images.ImageDataModule`.
     """
 
     mirror = True

@@ -42,6 +42,30 @@ def stratified_split(labels: Indices, fraction: float, seed: int) -> tuple[Indic
     return _choose(labels, round(fraction * len(labels)), seed)
 
 
+def stratified_fold(
+    labels: Indices, num_folds: int, fold: int, seed: int
+) -> tuple[Indices, Indices]:
+    """One of several parts of nearly equal size, each with nearly equal shares of every class.
+
+    The samples of each class are shuffled and dealt out in turn, going on with the next class
+    where the last one ended, so that sizes differ by one at most, of parts as of classes.
+
+    Args:
+        labels: class of each sample, int64 ``[samples]``.
+        num_folds: number of parts, at least 2.
+        fold: which one, from 0.
+        seed: of the shuffling; the parts of one seed are disjoint and complete.
+
+    Returns:
+        Sorted indices of the samples of the other parts, and of this one.
+    """
+    rng = np.random.default_rng(seed)
+    dealt = np.argsort(labels[shuffled := rng.permutation(len(labels))], kind="stable")
+    part = np.empty(len(labels), dtype=np.int64)
+    part[shuffled[dealt]] = np.arange(len(labels)) % num_folds
+    return np.flatnonzero(part != fold), np.flatnonzero(part == fold)
+
+
 def stratified_subset(labels: Indices, size: int, seed: int) -> Indices:
     """Sorted indices of ``size`` samples in proportion to the classes, at least one of each.
 

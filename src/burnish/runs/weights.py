@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from burnish.errors import RunError
+from burnish.spec import Spec, spec_from_dict
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -39,3 +41,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise RunError(f"{path}: is no checkpoint of burnish: it holds no state_dict")
     return checkpoint
+
+
+def spec_of(checkpoint: Mapping[str, Any], path: Path) -> Spec:
+    """What the data of a checkpoint's run was.
+
+    Args:
+        checkpoint: of :func:`read_checkpoint`.
+        path: where it lies, for the error.
+
+    Raises:
+        RunError: if the checkpoint does not say.
+    """
+    card = checkpoint.get("burnish")
+    if not isinstance(card, Mapping) or not isinstance(card.get("spec"), Mapping):
+        raise RunError(f"{path}: is no checkpoint of burnish: it does not describe its data")
+    try:
+        return spec_from_dict(card["spec"])
+    except RunError as error:
+        raise RunError(f"{path}: {error}") from error
