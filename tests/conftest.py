@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ import tiny
 def pytest_configure() -> None:
     """One thread: two workers share two cores, and sums are added up in one order."""
     torch.set_num_threads(1)
+    # Digests of test files are no business of the person's own cache.
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="burnish-tests-")
 
 
 @pytest.fixture(scope="session")

@@ -240,6 +240,10 @@ def _optimizer_factory(node: Config, trusted: Sequence[str]) -> Callable[[nn.Mod
             lr=arguments.get("lr"),
             backbone_lr_scale=scale,
         )
+        if scale is not None and "adamw_lr" in arguments:  # Muon has a rate of its own for the rest
+            for group in groups:
+                if "lr" in group:
+                    group["adamw_lr"] = arguments["adamw_lr"] * scale
         fused = {}
         if "fused" in arguments and not arguments.get("foreach"):
             fused["fused"] = fused_by_default(arguments["fused"], net.parameters())

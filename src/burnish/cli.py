@@ -253,7 +253,7 @@ def _explore(cfg: Any) -> None:
             raise ConfigError(problems)
         from burnish.commands.explore import explore
 
-        explore(config, folder, trusted)
+        explore(config, folder, trusted, overrides)
     except BaseException:
         _discard(folder, Path(cfg.paths.outputs).absolute())
         raise

@@ -58,12 +58,13 @@ def explore(
     started = time.monotonic()
     _check(config)
     quiet()
+    torch.manual_seed(config["seed"])
+    # First of all: data that is refused leaves no folder behind.
+    data = build_data(_forgiving(config, overrides), trusted)
     open_log(folder / "explore.log")
     run = RunFolder(folder)
     run.write_yaml("config", dict(config))
     run.write_yaml("overrides", list(overrides))
-    torch.manual_seed(config["seed"])
-    data = build_data(_forgiving(config, overrides), trusted)
     samples = survey.samples_of(data)
     explored = _images if isinstance(data, ImageDataModule) else _texts
     facts, page, copies = explored(config, data, samples)
@@ -170,6 +171,7 @@ def _sheets(config: Config, data: ImageDataModule) -> list[tuple[str, bytes]]:
     order = np.argsort(np.concatenate([np.arange(len(part)) for part in chosen]), kind="stable")
     rows = np.concatenate(chosen)[order]
     images, labels = data.splits["train"][0].__getitems__(rows.tolist())
+    images = resize(images, data.spec.height, data.spec.width)
     times = TIMES_AUGMENTED if data.augment else 0
     versions = [images, *(_augmented(data, images, labels) for _ in range(times))]
     ends = np.cumsum([len(part) for part in chosen])[:-1]
@@ -180,7 +182,6 @@ def _sheets(config: Config, data: ImageDataModule) -> list[tuple[str, bytes]]:
 
 def _augmented(data: ImageDataModule, images: Tensor, labels: Tensor) -> Tensor:
     """A batch as training would see it before it is normalised, uint8 ``[B, C, H, W]``."""
-    images = resize(images, data.spec.height, data.spec.width)
     for transform in data.augment:
         images, labels = transform(images, labels, data.spec)
     if images.dtype == torch.uint8:

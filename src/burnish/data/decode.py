@@ -14,10 +14,6 @@ from torch import Tensor
 
 from burnish.errors import DataError
 
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-)
-
 
 def read_square(path: Path, size: int) -> Tensor:
     """Decode, resize the shorter side to ``size`` with antialiasing and cut the centre out.

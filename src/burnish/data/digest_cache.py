@@ -16,15 +16,18 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
-Key = tuple[bytes, int, int]  # absolute path, size in bytes, modification time in ns
+# Absolute path, inode, size in bytes, modification time in ns. The inode tells a file from another
+# that was moved to its place: unpacked archives often give all their files one time.
+Key = tuple[bytes, int, int, int]
 Result = TypeVar("Result")
 
 # A file that changes again within the clock's tick keeps its time; so the young are not stored.
 SETTLED_SECONDS = 2.0
-FILE = "digests.sqlite"
+FILE = "digests-1.sqlite"  # the number goes up with every change of the columns
 _CREATE = (
     "CREATE TABLE IF NOT EXISTS digests "
-    "(path BLOB PRIMARY KEY, size INTEGER, mtime_ns INTEGER, digest BLOB) WITHOUT ROWID"
+    "(path BLOB PRIMARY KEY, inode INTEGER, size INTEGER, mtime_ns INTEGER, digest BLOB) "
+    "WITHOUT ROWID"
 )
 
 
@@ -38,7 +41,7 @@ def digests(paths: Sequence[Path], database: Path | None = None) -> list[str]:
 
     Args:
         paths: the files.
-        database: remembers digests by path, size and time; None: in :func:`user_cache`.
+        database: remembers digests by path, inode, size and time; None: in :func:`user_cache`.
     """
     database = database or user_cache() / FILE
     keys = [_key(path) for path in paths]
@@ -47,7 +50,7 @@ def digests(paths: Sequence[Path], database: Path | None = None) -> list[str]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing lets go of the interpreter
         new = dict(zip(missing, pool.map(_hash, missing.values()), strict=True))
     settled = time.time_ns() - int(SETTLED_SECONDS * 1e9)
-    if old := {key: digest for key, digest in new.items() if key[2] < settled}:
+    if old := {key: digest for key, digest in new.items() if key[-1] < settled}:
         _attempt(database, lambda connection: _remember(connection, old))
     known |= new
     return [known[key].hex() for key in keys]
@@ -55,7 +58,8 @@ def digests(paths: Sequence[Path], database: Path | None = None) -> list[str]:
 
 def _key(path: Path) -> Key:
     stat = path.stat()
-    return os.fsencode(path.absolute()), stat.st_size, stat.st_mtime_ns
+    # An inode may use all of 64 bits, SQLite has 63 and a sign.
+    return os.fsencode(path.absolute()), stat.st_ino % 2**63, stat.st_size, stat.st_mtime_ns
 
 
 def _hash(path: Path) -> bytes:
@@ -79,11 +83,11 @@ def _attempt(database: Path, work: Callable[[sqlite3.Connection], Result]) -> Re
 
 
 def _look_up(connection: sqlite3.Connection, keys: Sequence[Key]) -> dict[Key, bytes]:
-    query = "SELECT digest FROM digests WHERE path = ? AND size = ? AND mtime_ns = ?"
+    query = "SELECT digest FROM digests WHERE path = ? AND inode = ? AND size = ? AND mtime_ns = ?"
     found = ((key, connection.execute(query, key).fetchone()) for key in keys)
     return {key: row[0] for key, row in found if row}
 
 
 def _remember(connection: sqlite3.Connection, new: dict[Key, bytes]) -> None:
     rows = [(*key, digest) for key, digest in new.items()]
-    connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", rows)
+    connection.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", rows)

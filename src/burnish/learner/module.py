@@ -56,9 +56,18 @@ class Schedule:
         if given.get("epochs") is None and "epochs" in inspect.signature(function).parameters:
             wanted = [name for name in wanted if name == "total_steps"]
         counts = _step_counts(trainer) if wanted else {}
-        scheduler = self.factory(optimizer, **{name: counts[name] for name in wanted})
+        peaks = _scaled_peaks(optimizer, given.get("max_lr"))
+        scheduler = self.factory(optimizer, **{name: counts[name] for name in wanted}, **peaks)
         config = {"scheduler": scheduler, "interval": self.interval, "name": "lr"}
         return {**config, "monitor": self.monitor} if self.monitor else config
+
+
+def _scaled_peaks(optimizer: Optimizer, peak: Any) -> dict[str, list[float]]:
+    """OneCycleLR takes one peak for all groups; those with a scaled rate keep their scale."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    if not isinstance(peak, int | float) or len(set(rates)) == 1:
+        return {}
+    return {"max_lr": [peak * rate / max(rates) for rate in rates]}
 
 
 def _step_counts(trainer: pl.Trainer) -> dict[str, int]:
@@ -253,7 +262,10 @@ def load_weights(net: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
             if names
         ]
         raise ModelError("the weights do not fit the net; " + "; ".join(lines))
-    fitting = {name: w for name, w in weights.items() if name not in reshaped}
+    # In place: loading hooks of some nets (torchvision's MNASNet) want metadata that a checkpoint
+    # of the whole module does not keep.
     with torch.no_grad():
-        net.load_state_dict(fitting, strict=False)
+        for name, tensor in own.items():
+            if name not in reshaped:
+                tensor.copy_(weights[name])
     return reshaped

@@ -56,8 +56,16 @@ def masked_max(x_BLC: Tensor, true_BL: Tensor) -> Tensor:
     return x_BLC.masked_fill(~true_BL[:, :, None], -math.inf).amax(1)
 
 
-def token_embedding(spec: TextSpec, width: int, std: float = 1.0) -> nn.Embedding:
-    """Vectors of the vocabulary, normally distributed; that of the padding is and stays 0."""
+def token_embedding(spec: TextSpec, width: int, std: float = 0.1) -> nn.Embedding:
+    """Vectors of the vocabulary, normally distributed; that of the padding is and stays 0.
+
+    Args:
+        spec: the vocabulary.
+        width: of a vector.
+        std: of each number; a rare word keeps its first vector for long, and at torch's 1.0 that
+            noise drowns what was learned (SST-2, 8 epochs: convolutions 0.75 with 1.0, 0.81 with
+            0.1; mean of embeddings 0.78 and 0.80).
+    """
     embedding = nn.Embedding(spec.vocabulary_size, width, padding_idx=PAD)
     with torch.no_grad():
         embedding.weight.mul_(std)

@@ -52,13 +52,9 @@ class TextTransformer(nn.Module):
         super().__init__()
         require_text("TextTransformer", spec)
         report(
-            not_positive("model.width", width)
-            or not_positive("model.heads", heads)
-            or (
-                f"model.heads: must divide model.width={width}, found {heads}"
-                if width % heads
-                else None
-            ),
+            not_positive("model.width", width),
+            not_positive("model.heads", heads),
+            _not_divisor(width, heads),
             not_positive("model.layers", layers),
             not_positive("model.expansion", expansion),
             not_fraction("model.dropout", dropout),
@@ -135,3 +131,10 @@ class Block(nn.Module):
         y_BHLD = F.scaled_dot_product_attention(q, k, v, attn_mask=true_BL[:, None, None, :])
         mixed: Tensor = self.out(y_BHLD.transpose(1, 2).flatten(2))
         return mixed
+
+
+def _not_divisor(width: int, heads: int) -> str | None:
+    """A sentence unless ``heads`` divides ``width``; nothing on what is no whole number anyway."""
+    if not_positive("", width) or not_positive("", heads) or width % heads == 0:
+        return None
+    return f"model.heads: must divide model.width, which is {width}, found {heads}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from burnish.models.checks import require_text
 from burnish.models.text import token_embedding, true_lengths
@@ -47,7 +48,7 @@ class BagOfEmbeddings(nn.Module):
         *,
         width: int = 128,
         ngrams: int = 1,
-        buckets: int = 65536,
+        buckets: int = 16384,
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
@@ -69,12 +70,10 @@ class BagOfEmbeddings(nn.Module):
     def forward(self, ids_BL: Tensor) -> Tensor:
         """Logits ``[B, num_classes]`` of token ids, int64 ``[B, L]``, padded with 0 behind."""
         total_BC = self.embedding(ids_BL).sum(1)  # the padding's vector is 0
-        lengths_B = true_lengths(ids_BL)
-        count_B = lengths_B
-        if self.ngrams > 1:
-            for n, hashed_BL in enumerate(hashed_ngrams(ids_BL, self.ngrams, self.buckets), 2):
-                total_BC = total_BC + self.ngram_embedding(hashed_BL).sum(1)
-                count_B = count_B + (lengths_B - n + 1).clamp(min=0)
+        count_B = lengths_B = true_lengths(ids_BL)
+        for n, hashed_BL in enumerate(hashed_ngrams(ids_BL, self.ngrams, self.buckets), start=2):
+            total_BC = total_BC + self.ngram_embedding(hashed_BL).sum(1)
+            count_B = count_B + (lengths_B - n + 1).clamp(min=0)
         logits: Tensor = self.head(self.dropout(total_BC / count_B[:, None]))
         return logits
 
@@ -83,11 +82,13 @@ def hashed_ngrams(ids_BL: Tensor, longest: int, buckets: int) -> Iterator[Tensor
     """Bucket of every n-gram of n from 2 to ``longest`` tokens.
 
     Yields:
-        int64 ``[B, L - n + 1]`` for each n: 1 to ``buckets``, and 0 where the n-gram reaches into
-        the padding.
+        int64 ``[B, L]`` for each n, by the token at which the n-gram begins: 1 to ``buckets``, and
+        0 where it reaches into the padding.
     """
+    length = ids_BL.shape[1]
+    following = F.pad(ids_BL, (0, longest - 1), value=PAD)
     hash_BL = ids_BL
     for n in range(2, longest + 1):
-        last_BL = ids_BL[:, n - 1 :]
-        hash_BL = (hash_BL[:, :-1] * BASE + last_BL) % PRIME
+        last_BL = following[:, n - 1 : n - 1 + length]
+        hash_BL = (hash_BL * BASE + last_BL) % PRIME
         yield (1 + hash_BL % buckets).masked_fill(last_BL == PAD, PAD)

@@ -17,6 +17,10 @@ from burnish.nn.checks import not_all_positive, not_fraction, not_positive, repo
 from burnish.nn.init import kaiming_init
 from burnish.spec import TextSpec
 
+# Of the initial embeddings. At 1 the first loss is far above that of guessing: a maximum over many
+# windows is large.
+STD = 0.3
+
 
 class TextCNN(nn.Module):
     """Convolutions of several lengths side by side, each channel's maximum over the text, a head.
@@ -50,13 +54,12 @@ class TextCNN(nn.Module):
         require_text("TextCNN", spec)
         report(
             not_positive("model.embedding", embedding),
-            not_all_positive("model.kernels", kernels)
-            or (None if kernels else "model.kernels: must name at least one length, found []"),
+            not_all_positive("model.kernels", kernels) or _empty(kernels),
             not_positive("model.channels", channels),
             not_fraction("model.dropout", dropout),
         )
         self.overhang = max(kernels) - 1  # of the longest window that begins at the last token
-        self.embedding = token_embedding(spec, embedding)
+        self.embedding = token_embedding(spec, embedding, STD)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, channels, k) for k in kernels)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels * len(kernels), spec.num_classes)
@@ -73,3 +76,7 @@ class TextCNN(nn.Module):
         features_BC = F.relu(torch.cat(maxima, dim=1))  # ReLU and maximum may change places
         logits: Tensor = self.head(self.dropout(features_BC))
         return logits
+
+
+def _empty(kernels: Sequence[int]) -> str | None:
+    return None if kernels else "model.kernels: must list at least one length, found []"

@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from burnish.report import figures, fonts
-from burnish.report.page import Bar, Page, Picture, chart
+from burnish.report.page import Cell, Number, Page, Picture, chart
 
 Facts = Mapping[str, Any]
 
@@ -79,7 +79,7 @@ def classes(page: Page, facts: Facts) -> None:
                 *[str(number)] * numbered,
                 name,
                 *(counts[split][number] for split in counts),
-                Bar(f"{totals[number] / whole:.1%}", 0.95 * totals[number] / largest),
+                Number(f"{totals[number] / whole:.1%}", 0.95 * totals[number] / largest),
             ]
             for number, name in enumerate(names)
         ],
@@ -110,7 +110,7 @@ def pixels(page: Page, facts: Facts) -> None:
     page.table(
         ["channel", "mean", "deviation", "mean in use", "deviation in use"],
         [
-            [name, *(f"{value:.4f}" for value in values)]
+            [name, *(Number(f"{value:.4f}") for value in values)]
             for name, *values in zip(
                 channels,
                 images["mean"],
@@ -135,7 +135,7 @@ def files(page: Page, facts: Facts, widths: ArrayLike, heights: ArrayLike) -> No
     page.table(
         ["pixels", *found["width"]],
         [
-            [side, *(f"{value:,.0f}" for value in found[side].values())]
+            [side, *(Number(f"{value:,.0f}") for value in found[side].values())]
             for side in ("width", "height")
         ],
     )
@@ -158,15 +158,15 @@ def lengths(page: Page, facts: Facts, tokens: ArrayLike, characters: ArrayLike) 
     page.table(
         ["all texts", *quantiles],
         [
-            [name, *(f"{value:,.0f}" for value in values.values())]
+            [name, *(Number(f"{value:,.0f}") for value in values.values())]
             for name, values in ((texts["unit"], quantiles), ("characters", texts["characters"]))
         ],
     )
     page.table(
         ["split", "texts cut", "share cut", f"unknown {texts['unit']}"],
         [
-            [split, found["cut"], Bar(f"{found['cut_share']:.1%}", found["cut_share"]),
-             Bar(f"{found['unknown_share']:.2%}", found["unknown_share"])]
+            [split, found["cut"], Number(f"{found['cut_share']:.1%}", found["cut_share"]),
+             Number(f"{found['unknown_share']:.2%}", found["unknown_share"])]
             for split, found in texts["splits"].items()
         ],
     )  # fmt: skip
@@ -196,15 +196,15 @@ def words(page: Page, facts: Facts) -> None:
         "others 2008).",
     )
     for name, found in texts["distinctive"].items():
-        page.table(
-            [texts["unit"], "here", "elsewhere", "z"],
+        rows: list[list[Cell]] = [
             [
-                [shown(row["token"]), *(f"{row[key]:.2f}" for key in ("here", "elsewhere")),
-                 f"{row['z']:.1f}"]
-                for row in found
-            ],
-            caption=name,
-        )  # fmt: skip
+                shown(row["token"]),
+                *(Number(f"{row[key]:.2f}") for key in ("here", "elsewhere")),
+                Number(f"{row['z']:.1f}"),
+            ]
+            for row in found
+        ]
+        page.table([texts["unit"], "here", "elsewhere", "z"], rows, caption=name)
 
 
 def shown(token: str) -> str:

@@ -16,7 +16,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from burnish.report.fonts import OWN
 
@@ -150,7 +150,9 @@ def bars(
         axes.set_xlabel(unit)
         _plain_numbers(axes, "x")
         if len(series) > 1:
-            axes.legend(loc="upper left", bbox_to_anchor=(0, -0.42 / _inches(labels)), ncols=3)
+            figure = axes.get_figure(root=True)
+            assert figure is not None
+            figure.legend(loc="outside lower left", ncols=5)
 
     return draw(title, paint, height=1.1 + _inches(labels), fonts=fonts)
 
@@ -191,18 +193,11 @@ def histogram(
 
     def paint(axes: Axes, theme: Theme) -> None:
         numbers = np.asarray(values)
-        # The longest hundredth would squeeze the rest into a corner; it joins the last bin.
-        high = max(float(np.quantile(numbers, 0.99)), mark[0] * 1.05 if mark else 0.0)
-        low = float(numbers.min())
-        # Bins of a whole width: others hold now one more, now one less of the whole numbers.
-        width = max(1, -(-int(high - low + 1) // MOST_BINS))
-        bins = np.arange(low, high + width + 1, width) - 0.5
-        last = bins[-1] - 0.5
+        bins, last = edges(numbers, mark[0] if mark else 0)
         axes.hist(numbers.clip(max=last), bins.tolist(), color=theme.colours[0], rwidth=0.92)
         axes.grid(axis="x", visible=False)
-        axes.set_xlabel(
-            unit + (", the longest 1 % in the last bar" if high < numbers.max() else "")
-        )
+        rest = ", the longest 1 % in the last bar" if last < numbers.max() else ""
+        axes.set_xlabel(unit + rest)
         axes.set_ylabel(counted)
         if mark:
             axes.axvline(mark[0], color=theme.colours[1], linewidth=1.8)
@@ -214,6 +209,26 @@ def histogram(
         _plain_numbers(axes, "y")
 
     return draw(title, paint)
+
+
+def edges(numbers: NDArray[Any], reach: float = 0) -> tuple[NDArray[np.float64], float]:
+    """Bins for a histogram of whole numbers.
+
+    They have a whole width, as others would hold now one more, now one less of the numbers. The
+    longest hundredth would squeeze the rest into a corner and shall join the last bin.
+
+    Args:
+        numbers: ``[N]``.
+        reach: a value that the bins shall cover.
+
+    Returns:
+        The edges, and the value that larger ones are to be clipped to.
+    """
+    low = float(numbers.min())
+    high = max(float(np.quantile(numbers, 0.99)), 1.05 * reach)
+    width = max(1, -(-int(high - low + 1) // MOST_BINS))
+    bins = np.arange(low, high + width + 1, width) - 0.5
+    return bins, float(bins[-1] - 0.5)
 
 
 def scatter(title: str, x: ArrayLike, y: ArrayLike, x_unit: str, y_unit: str) -> Drawn:

@@ -10,10 +10,13 @@ Facts = Mapping[str, Any]
 # From here on a finding is worth a person's time.
 UNEVEN = 10.0  # training samples of the largest class for each of the smallest
 MUCH_CUT = 0.05  # share of the training texts
-MUCH_UNKNOWN = 0.05  # share of a split's tokens
+MUCH_UNKNOWN = 0.05  # share of the tokens of val or test
 
-# How a sentence about each kind of duplicate begins and goes on.
-SAME = {"exact": ("Copies", "occur in"), "alike": ("Nearly the same", "look like one in")}
+# How a sentence about each kind of duplicate begins and goes on; drawings can be alike by chance.
+SAME = {
+    "exact": ("Copies", "occur in", "flatters"),
+    "alike": ("Nearly the same", "look like one in", "may flatter"),
+}
 
 
 def findings(facts: Facts) -> list[str]:
@@ -48,7 +51,7 @@ def _about_classes(facts: Facts) -> Iterator[str]:
 
 
 def _about_copies(kind: str, copies: Facts, counts: Mapping[str, Sequence[int]]) -> Iterator[str]:
-    title, occur = SAME[kind]
+    title, occur, flatters = SAME[kind]
     if conflicts := copies["conflicts"]:
         what = "1 group has" if conflicts == 1 else f"{conflicts:,} groups have"
         yield f"{title}: {what} samples with different labels."
@@ -57,7 +60,7 @@ def _about_copies(kind: str, copies: Facts, counts: Mapping[str, Sequence[int]])
         if number:
             yield (
                 f"{title}: {number:,} of {sum(counts[split]):,} samples of {split} {occur} "
-                f"{other}, which flatters the score on {split}."
+                f"{other}, which {flatters} the score on {split}."
             )
 
 
@@ -70,12 +73,17 @@ def _about_texts(texts: Facts) -> Iterator[str]:
             f"{texts['max_length']} {unit}; 95 % of all texts have at most "
             f"{texts['tokens']['95%']:,.0f}."
         )
-    for split, found in texts["splits"].items():
-        if found["unknown_share"] > MUCH_UNKNOWN:
-            yield (
-                f"Unknown: {found['unknown_share']:.0%} of the {unit} of {split}; consider a "
-                "smaller data.min_frequency or data.tokenizer=bpe."
-            )
+    unknown = {
+        split: found["unknown_share"]
+        for split, found in texts["splits"].items()
+        if split != "train" and found["unknown_share"] > MUCH_UNKNOWN
+    }
+    if unknown:
+        shares = " and ".join(f"{share:.0%} of {split}" for split, share in unknown.items())
+        yield (
+            f"Unknown: {shares} are {unit} that the training split does not have often enough; "
+            "consider a smaller data.min_frequency or data.tokenizer=bpe."
+        )
 
 
 def _about_images(images: Facts) -> Iterator[str]:

@@ -49,19 +49,19 @@ def chart(drawn: Drawn, name: str, alt: str, caption: str = "") -> Picture:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A table cell with a number and a bar behind it.
+class Number:
+    """A table cell with a number that is written out already.
 
     Args:
-        text: the number as it shall be read.
-        share: length of the bar, in [0, 1].
+        text: as it shall be read.
+        bar: length of a bar behind it, in [0, 1]; None: no bar.
     """
 
     text: str
-    share: float
+    bar: float | None = None
 
 
-Cell = str | int | Bar
+Cell = str | int | Number
 
 
 class Page:
@@ -115,7 +115,7 @@ class Page:
     def table(
         self, header: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = ""
     ) -> None:
-        """A table; whole numbers and bars stand to the right, texts to the left."""
+        """A table; numbers stand to the right, texts to the left."""
         rows = [list(row) for row in rows]
         right = [bool(rows) and not isinstance(cell, str) for cell in (rows or [[]])[0]]
         right += [False] * (len(header) - len(right))
@@ -174,10 +174,14 @@ _RIGHT = ' class="n"'
 
 
 def _cell(cell: Cell) -> str:
-    if isinstance(cell, Bar):
-        width = f"{100 * min(max(cell.share, 0.0), 1.0):.1f}%"
-        return f'<td class="n bar"><i style="width:{width}"></i><b>{escape(cell.text)}</b></td>'
-    return f"<td{_RIGHT}>{cell:,}</td>" if isinstance(cell, int) else f"<td>{escape(cell)}</td>"
+    if isinstance(cell, str):
+        return f"<td>{escape(cell)}</td>"
+    if isinstance(cell, int):
+        return f"<td{_RIGHT}>{cell:,}</td>"
+    if cell.bar is None:
+        return f"<td{_RIGHT}>{escape(cell.text)}</td>"
+    width = f"{100 * min(max(cell.bar, 0.0), 1.0):.1f}%"
+    return f'<td class="n bar"><i style="width:{width}"></i><b>{escape(cell.text)}</b></td>'
 
 
 def _figure(picture: Picture) -> str:

@@ -25,7 +25,7 @@ def sheet(rows: Sequence[Pixels]) -> bytes:
     Small images keep their pixels and become a PNG; photographs a JPEG, a fifth of the size.
 
     Args:
-        rows: R arrays, uint8 ``[N, C, H, W]`` with C 1 or 3.
+        rows: R arrays of one shape, uint8 ``[N, C, H, W]`` with C 1 or 3.
 
     Returns:
         The file.

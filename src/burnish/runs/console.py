@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from unicodedata import east_asian_width
 
 _log = logging.getLogger("burnish")
 
@@ -48,12 +49,17 @@ def short(path: Path) -> str:
 def table(rows: Iterable[Sequence[str]], *, indent: int = 2) -> str:
     """Rows of cells in aligned columns: the first to the left, the rest to the right."""
     cells = [list(row) for row in rows]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    widths = [max(_width(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = []
     for row in cells:
         first, *rest = (
-            c.ljust(w) if i == 0 else c.rjust(w)
+            c + " " * (w - _width(c)) if i == 0 else " " * (w - _width(c)) + c
             for i, (c, w) in enumerate(zip(row, widths, strict=True))
         )
         lines.append(" " * indent + "  ".join([first, *rest]).rstrip())
     return "\n".join(lines)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: Chinese and other wide characters take two."""
+    return sum(1 + (east_asian_width(character) in "WF") for character in text)
