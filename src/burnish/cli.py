@@ -125,9 +125,7 @@ def _run_on_files(verb: str) -> int:
 
 def _compose_and_run(verb: str, launched: list[str]) -> int:
     import hydra
-    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
-    from hydra.types import RunMode
     from omegaconf.errors import OmegaConfBaseException
 
     register()
@@ -142,7 +140,7 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
             value: float | None = _TASKS[verb](cfg)
         except BurnishError as error:
             # In a sweep Hydra must see it fail; in a single run it would only add lines to it.
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
+            if _is_multirun():
                 raise
             raise _Refused(error) from error
         return value
@@ -191,13 +189,20 @@ def _train(cfg: Any) -> float | None:
     overrides, folder = _hydra_state()
     try:
         config, trusted = _checked_training(cfg, overrides)
+        from burnish.commands.train import train
+
+        return train(config, folder, overrides, trusted, forget_refused=not _is_multirun())
     except BaseException:
         # Hydra made it before anything was checked.
         _discard(folder, Path(cfg.paths.outputs).absolute())
         raise
-    from burnish.commands.train import train
 
-    return train(config, folder, overrides, trusted)
+
+def _is_multirun() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
 def _checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], list[str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import tiny
 from burnish.commands.train import train
 from launch import (
     TINY,
@@ -125,11 +126,14 @@ def test_a_signal_at_any_moment_of_short_epochs_interrupts(tmp_path, trainer, ep
         ("optimizer=muon", "trainer.accumulate_grad_batches=2"),
         ("augment=mixup", "optimizer=sgd"),
         ("scheduler=one_cycle", "trainer.max_steps=28", "trainer.max_epochs=-1"),
+        ("data=text", "data.path={reviews}", "model=bilstm", "data.sampler=balanced"),
+        ("freeze=backbone", "unfreeze_epoch=3", "optimizer.backbone_lr_scale=0.5"),
     ],
     ids=lambda extra: extra[0],
 )
 def test_resume_equals_uninterrupted_in_every_part(tmp_path, extra, monkeypatch):
     """Stopped after two epochs of four by an exception, as a failing disk would."""
+    extra = [part.format(reviews=tiny.write_reviews(tmp_path / "reviews.csv")) for part in extra]
     config = composed(*TINY, "trainer.max_epochs=4", "test=false", *extra)
     (tmp_path / "whole").mkdir()
     train(config, tmp_path / "whole")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,12 @@ Config = Mapping[str, Any]
 
 
 def train(
-    config: Config, path: Path, overrides: Sequence[str] = (), trusted: Sequence[str] = ()
+    config: Config,
+    path: Path,
+    overrides: Sequence[str] = (),
+    trusted: Sequence[str] = (),
+    *,
+    forget_refused: bool = False,
 ) -> float | None:
     """Train, keep the best checkpoint, score it.
 
@@ -43,6 +49,8 @@ def train(
         path: the run folder, made by the caller.
         overrides: what the user typed, for ``overrides.yaml``.
         trusted: packages that the configuration may name classes of.
+        forget_refused: leave nothing of a run that was refused before its training began: for a
+            person at the terminal the error is the answer, a sweep's record is its folders.
 
     Returns:
         The best value of ``config["monitor"]``, for a sweep; None if it was never measured.
@@ -63,6 +71,10 @@ def train(
     try:
         best = _fit(config, run, trusted, keep=run.update_result)
     except BaseException as error:
+        if isinstance(error, BurnishError) and forget_refused and not run.began:
+            open_log(None)
+            run.forget()
+            raise
         status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
         text = str(error) if isinstance(error, BurnishError | Interrupted) else repr(error)
         run.update_result(status=status, seconds=_since(started), exception=text)
@@ -92,6 +104,7 @@ def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> f
         del start
         trainer = build_trainer(config, run.path, trusted, callbacks=[stop], resume_step=step)
         _say_precision(config, trainer)
+        keep(began=datetime.now(UTC).isoformat(timespec="seconds"))
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         best = _best(config, trainer, keep)
         if config["test"]:

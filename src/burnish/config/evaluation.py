@@ -8,6 +8,8 @@ from typing import Any
 from burnish.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
+# By what data is told where it lies.
+PLACES = ("root", "path", "train", "val", "test")
 ACCELERATORS = (None, "auto", "cpu", "gpu", "cuda", "mps")
 
 
@@ -38,6 +40,12 @@ def evaluated(saved: Mapping[str, Any], command: Mapping[str, Any]) -> dict[str,
         for part in ("data", "model", "loss", "trainer", "optimizer", "scheduler")
         if not isinstance(saved.get(part), Mapping)
         or ("_target_" not in saved[part] and part != "scheduler")
+    ]
+    problems += [
+        f"data.{key}: the data of this run has no such key; it has "
+        + ", ".join(f"data.{name}" for name in PLACES if name in saved["data"])
+        for key, value in command["data"].items()
+        if value is not None and isinstance(saved.get("data"), Mapping) and key not in saved["data"]
     ]
     if problems:
         raise ConfigError(problems)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from burnish.data import fingerprint
 from burnish.data.base import Sources
 from burnish.data.records import (
     Header,
@@ -109,13 +109,12 @@ class TextFiles(TextDataModule):
         splits = {name: _texts(table, class_names) for name, table in tables.items()}
         if "path" in splits:
             splits = self._cut_test(splits["path"])
-        root = Path(os.path.commonpath([file.absolute().parent for file in self.files.values()]))
         return Sources(
             train=splits["train"],
             val=splits.get("val"),
             test=splits.get("test"),
             class_names=class_names,
-            fingerprint=fingerprint.of_files(root, [f.absolute() for f in self.files.values()]),
+            fingerprint=_fingerprint(tables),
             notes=[note for table in tables.values() for note in table.notes],
         )
 
@@ -145,3 +144,13 @@ class TextFiles(TextDataModule):
 
 def _texts(table: Records, class_names: tuple[str, ...]) -> Texts:
     return Texts(table.columns["text"], torch.tensor(class_indices(table, class_names)))
+
+
+def _fingerprint(tables: Mapping[str, Records]) -> str:
+    """Of texts and labels as they were read: a file may be renamed or written in another format."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, table in tables.items():
+        digest.update(f"{name}\0{len(table)}\0".encode())
+        for text, label in zip(table.columns["text"], table.columns["label"], strict=True):
+            digest.update(f"{label}\0{text}\0".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()

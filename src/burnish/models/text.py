@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from burnish.spec import PAD, TextSpec
+from burnish.spec import PAD
 
 
 def true_lengths(ids_BL: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def true_lengths(ids_BL: Tensor) -> Tensor:
 
 
 def true_tokens(ids_BL: Tensor) -> Tensor:
-    """Bool ``[B, L]``: True up to each text's end; nowhere without any True in a row."""
+    """Bool ``[B, L]``: True up to each text's end, and at least once in each row."""
     return _positions(ids_BL) < true_lengths(ids_BL)[:, None]
 
 
@@ -41,7 +41,7 @@ def reversal(ids_BL: Tensor) -> Tensor:
 
 def rearrange(x_BLC: Tensor, sources: Tensor) -> Tensor:
     """``x_BLC`` with each position taken from where ``sources`` says (see :func:`reversal`)."""
-    # One index per position: gather would need one per number and takes 16 times as long on a CPU.
+    # One index per position: gather would need one per number and took 16 times as long on a CPU.
     return x_BLC.flatten(0, 1).index_select(0, sources).view_as(x_BLC)
 
 
@@ -56,17 +56,17 @@ def masked_max(x_BLC: Tensor, true_BL: Tensor) -> Tensor:
     return x_BLC.masked_fill(~true_BL[:, :, None], -math.inf).amax(1)
 
 
-def token_embedding(spec: TextSpec, width: int, std: float = 0.1) -> nn.Embedding:
-    """Vectors of the vocabulary, normally distributed; that of the padding is and stays 0.
+def embedding_table(entries: int, width: int, std: float = 0.1) -> nn.Embedding:
+    """Vectors by id, normally distributed; that of the padding is and stays 0.
 
     Args:
-        spec: the vocabulary.
+        entries: number of ids, the padding's included.
         width: of a vector.
         std: of each number; a rare word keeps its first vector for long, and at torch's 1.0 that
             noise drowns what was learned (SST-2, 8 epochs: convolutions 0.75 with 1.0, 0.81 with
             0.1; mean of embeddings 0.78 and 0.80).
     """
-    embedding = nn.Embedding(spec.vocabulary_size, width, padding_idx=PAD)
+    embedding = nn.Embedding(entries, width, padding_idx=PAD)
     with torch.no_grad():
         embedding.weight.mul_(std)
     return embedding

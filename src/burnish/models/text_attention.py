@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from burnish.errors import ModelError
 from burnish.models.checks import require_text
-from burnish.models.text import masked_mean, token_embedding, true_tokens
+from burnish.models.text import embedding_table, masked_mean, true_tokens
 from burnish.nn.checks import not_fraction, not_positive, report
 from burnish.spec import TextSpec
 
@@ -59,7 +59,7 @@ class TextTransformer(nn.Module):
             not_positive("model.expansion", expansion),
             not_fraction("model.dropout", dropout),
         )
-        self.embedding = token_embedding(spec, width, STD)
+        self.embedding = embedding_table(spec.vocabulary_size, width, STD)
         self.positions = nn.Parameter(torch.empty(spec.max_length, width))
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, expansion, dropout) for _ in range(layers))

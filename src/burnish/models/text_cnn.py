@@ -12,14 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from burnish.models.checks import require_text
-from burnish.models.text import masked_max, token_embedding, true_tokens
+from burnish.models.text import embedding_table, masked_max, true_tokens
 from burnish.nn.checks import not_all_positive, not_fraction, not_positive, report
 from burnish.nn.init import kaiming_init
 from burnish.spec import TextSpec
-
-# Of the initial embeddings. At 1 the first loss is far above that of guessing: a maximum over many
-# windows is large.
-STD = 0.3
 
 
 class TextCNN(nn.Module):
@@ -59,7 +55,7 @@ class TextCNN(nn.Module):
             not_fraction("model.dropout", dropout),
         )
         self.overhang = max(kernels) - 1  # of the longest window that begins at the last token
-        self.embedding = token_embedding(spec, embedding, STD)
+        self.embedding = embedding_table(spec.vocabulary_size, embedding)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, channels, k) for k in kernels)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(channels * len(kernels), spec.num_classes)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from burnish.models.checks import require_text
 from burnish.models.text import (
+    embedding_table,
     masked_max,
     rearrange,
     reversal,
-    token_embedding,
     true_lengths,
     true_tokens,
 )
@@ -42,8 +42,8 @@ class BiLSTM(nn.Module):
         hidden: width of the state of each direction.
         layers: number of bidirectional layers.
         classifier: width of the hidden layer of the classifier.
-        dropout: share dropped in training, in [0, 1), of the embeddings, of each layer's output
-            and so also before the classifier.
+        dropout: share dropped in training, in [0, 1), of the embeddings, between the layers and
+            before the classifier.
         pooling: ``last`` takes the state in which each direction ends, ``max`` the maximum of each
             channel over the text.
 
@@ -74,7 +74,7 @@ class BiLSTM(nn.Module):
             _not_pooling(pooling),
         )
         self.pooling = pooling
-        self.embedding = token_embedding(spec, embedding)
+        self.embedding = embedding_table(spec.vocabulary_size, embedding)
         widths = [embedding] + [2 * hidden] * (layers - 1)
         self.layers = nn.ModuleList(BiLayer(width, hidden) for width in widths)
         self.dropout = nn.Dropout(dropout)

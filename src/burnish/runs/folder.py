@@ -19,6 +19,10 @@ import yaml
 
 from burnish.errors import RunError
 
+BEFORE_TRAINING = (
+    "config.yaml", "overrides.yaml", "result.json", "spec.json", "split.json", "provenance.json",
+    "train.log",
+)  # fmt: skip
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
 
 
@@ -118,6 +122,18 @@ class RunFolder:
         result = self.read_json("result") if path.exists() else {}
         metrics = {**result.get("metrics", {}), **values.pop("metrics", {})}
         self.write_json("result", {**result, **values, "metrics": metrics})
+
+    @property
+    def began(self) -> bool:
+        """Whether its training ever began."""
+        return "began" in self.read_json("result")
+
+    def forget(self) -> None:
+        """Remove what a run writes before its training begins, if the folder holds nothing else."""
+        present = {entry.name for entry in self.path.iterdir()}
+        if present <= {*BEFORE_TRAINING}:
+            for name in present:
+                (self.path / name).unlink()
 
     def checkpoint(self, which: str) -> Path:
         """Path of ``best`` or ``last``.
