@@ -2,8 +2,8 @@
 
     python benchmarks/imbalance.py data          the folder with MNIST/raw
 
-MNIST, of whose training eights only 2 % are kept (about 100 of 5,300; validation and test stay as
-they are), the MLP of conf/model/mlp.yaml, five epochs, three seeds. Printed: recall and precision of the
+MNIST, of whose training eights only 2 % are kept (about 100 of 5,300), validation and test as they
+are; the MLP of conf/model/mlp.yaml, five epochs, three seeds. Printed: recall and precision of the
 eights and the accuracy on the 10,000 test images, mean and standard deviation over the seeds.
 """
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+import tiny
 from launch import ROOT, launch, only_run
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,16 +37,26 @@ def test_readme_is_short_enough_and_complete():
     assert len(COMMANDS) >= 12
 
 
-@pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("python")])
+@pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith(("python", "burnish"))])
 def test_the_command_runs(line, run, tmp_path, mnist_root, cifar10_root, folder_root):
     words = shlex.split(line.replace("$RUN", str(run)))
     verb, arguments = Path(words[1]).stem, words[2:]
+    tiny.write_reviews(tmp_path / "reviews.csv", heading="label,review")
+    tiny.write_labels(tmp_path / "labels.csv", folder_root)
     roots = {"data=mnist": mnist_root, "data=cifar10": cifar10_root}
     extra = [f"data.root={root}" for choice, root in roots.items() if choice in arguments]
     if "data=cifar10" in arguments:
         extra.append("data.verify=false")
     arguments = [a.replace("path/to/photographs", str(folder_root)) for a in arguments]
-    if "data=image_folder" in arguments:
+    if verb == "split":
+        done = subprocess.run(
+            [sys.executable, "-c", "from burnish.cli import main; main()", verb, *arguments],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return
+    if {"data=image_folder", "data=csv_images"} & {*arguments}:
         extra.append("data.image_size=32")
     own_epochs = [a for a in arguments if a.startswith("trainer.max_epochs")]
     if verb == "train" and "--cfg" not in arguments:

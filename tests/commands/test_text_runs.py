@@ -105,7 +105,7 @@ def test_another_classification_starts_from_the_vocabulary_and_weights(run, tmp_
 
 
 def test_data_of_the_other_kind_is_refused(run, table, tmp_path):
-    with pytest.raises(ConfigError, match="data.root: the data of this run has no such key; it "):
+    with pytest.raises(ConfigError, match=r"data.root: the data of this run has no such key; it "):
         scored(run, root="elsewhere")
     (tmp_path / "bad.csv").write_text("label,text\nmaybe,a\nno,b\nmaybe,c\n")
     with pytest.raises(DataError, match="classes that train does not have: maybe"):

@@ -130,7 +130,7 @@ ROWS = {
     "missing labels": ("t.csv", GOOD + ",good\n", 2, "missing label: 1 (line 4)"),
     "not UTF-8": ("t.csv", LATIN, 1, "not UTF-8: 1 (line 3 (byte 5 is 0xe9))"),
     "a quote never closed": (
-        "t.csv", GOOD + '1,"open\n0,b\n', 2, "broken quotes: 1 (line 4 (opened and never closed))",
+        "t.csv", GOOD + '1,"open\n0,b\n', 3, "broken quotes: 1 (line 4 (opened and never closed))",
     ),
     "text behind a quote": ("t.csv", GOOD + '1,"a" b\n0,c\n', 3, "broken quotes: 1 (line 4 ("),
     "many": (
@@ -307,3 +307,17 @@ def test_only_some_rows_can_be_kept(tmp_path: Path) -> None:
 def test_tables_are_read_without_torch() -> None:
     code = "import sys, burnish.data.records; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": ":".join(sys.path)})
+
+
+def test_broken_quotes_cost_their_own_line_only(tmp_path: Path) -> None:
+    table = tmp_path / "a.csv"
+    rows = ["a,one", 'b,"never closed', "a,two", 'b,"closed, with\na break"', "b,four"]
+    table.write_text("\n".join(["label,text", *rows]) + "\n")
+    found = read_table(table, {"text": "text", "label": "label"}, on_error="skip")
+    assert found.columns["text"] == ["one", "two", "closed, with\na break", "four"]
+    assert found.lines == [2, 4, 5, 7]
+    assert found.problems == {"broken quotes": ["3 (',' expected after '\"')"]}
+    table.write_text("\n".join(["label,text", *rows[:3], "b,four"]) + "\n")
+    found = read_table(table, {"text": "text", "label": "label"}, on_error="skip")
+    assert found.columns["text"] == ["one", "two", "four"]
+    assert found.problems == {"broken quotes": ["3 (opened and never closed)"]}

@@ -107,20 +107,25 @@ def delimited_rows(lines: Sequence[str], delimiter: str) -> Iterator[Row]:
 
 
 def _quoted_rows(lines: Sequence[str], delimiter: str) -> Iterator[Row]:
-    # Strict: otherwise a quote that is never closed swallows the rows behind it without a word.
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    end = 0
-    while True:
-        begin, cells, fault = end, [], None
+    """A row with broken quotes is its first line alone: the next line begins a row again.
+
+    Otherwise a quote that is never closed would take all rows behind it along.
+    """
+    begin = 0
+    while begin < len(lines):
+        first = begin
+        rest = (lines[number] for number in range(first, len(lines)))
+        reader = csv.reader(rest, delimiter=delimiter, strict=True)
         try:
-            cells = next(reader)
-        except StopIteration:
-            return
+            for cells in reader:
+                end = first + reader.line_num
+                yield Row(begin + 1, "".join(lines[begin:end]), cells)
+                begin = end
         except csv.Error as error:
             never = "unexpected end" in str(error)
             fault = ("broken quotes", "opened and never closed" if never else str(error))
-        end = reader.line_num
-        yield Row(begin + 1, "".join(lines[begin:end]), cells, fault)
+            yield Row(begin + 1, lines[begin], [], fault)
+            begin += 1
 
 
 def _tab_rows(lines: Sequence[str]) -> Iterator[Row]:

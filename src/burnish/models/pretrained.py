@@ -1,22 +1,17 @@
-"""Architectures of torchvision and timm by name, with their published weights or any others.
+"""An architecture of a library, with its published weights or any others, and a head of our own.
 
 The library's last layer gives way to a ``head`` for the data's classes; all before it is the
-``backbone``. Shape suffixes: B batch, C channels, H height, W width, F features.
+``backbone``. :mod:`burnish.models.torchvision_nets` and :mod:`burnish.models.timm_nets` find the
+architectures. Shape suffixes: B batch, C channels, H height, W width, F features.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
 import math
-import os
-import re
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -31,11 +26,7 @@ from burnish.spec import ImageSpec
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]
 
 HEAD_STD = 0.01  # of the first weights of the head: the first predictions are near uniform
-REACH_SECONDS = 5.0  # to find out that there is no network; the hub's own retries take 45
 REFUSALS = (RuntimeError, ValueError, AssertionError, TypeError)  # of sizes, by libraries
-# torchvision's weights of these expect pixels in [-1, 1]; it converts inside the net, which would
-# make a net with weights another function than one without.
-INCEPTIONS = ("googlenet", "inception_v3")
 
 
 @dataclass(frozen=True)
@@ -60,7 +51,7 @@ class Source:
 
 
 class Pretrained(nn.Module):
-    """A backbone from a library and a head of our own; use :class:`Torchvision` or :class:`Timm`.
+    """A backbone from a library, which a subclass looks up there, and a head of our own.
 
     Grey images are shown to the backbone as three equal channels.
 
@@ -139,76 +130,39 @@ class Pretrained(nn.Module):
         return logits
 
 
-class Torchvision(Pretrained):
-    """Any image classifier of torchvision, by name; for grey and colour images.
+def require_name(name: str, names: Iterable[str], library: str) -> None:
+    """Refuse an architecture that the library does not know.
 
-    Arguments and errors: see :class:`Pretrained`. Auxiliary classifiers are left out.
+    Raises:
+        ModelError: with the names that are spelled most like it.
     """
-
-    library = "torchvision"
-
-    def _source(self, spec: ImageSpec, name: str, weights: str | None, channels: int) -> Source:
-        from torchvision import models
-
-        _require_name(name, models.list_models(module=models), self.library)
-        if channels != 3:
-            raise ModelError(
-                f"torchvision's {name} takes images of 1 or 3 channels, found {channels}: "
-                "model=timm takes any number"
-            )
-        choices = models.get_model_weights(name)
-        chosen = _choose(choices, name, weights) if weights else None
-        preset = (chosen or choices.DEFAULT).transforms()
-        side = int(preset.crop_size[0])
-        try:
-            model = models.get_model(name, weights=None, **_special_options(name, spec, chosen))
-        except REFUSALS as error:
-            raise ModelError(_wrong_size(f"torchvision's {name}", spec, side, error)) from error
-        classifier = _last_layer(model)
-        model.set_submodule(classifier, nn.Identity())
-        if chosen is None:
-            return Source(model, classifier, side)
-        half = (0.5, 0.5, 0.5)
-        known = (half, half) if name in INCEPTIONS else (tuple(preset.mean), tuple(preset.std))
-        called = f"model.weights: torchvision's {chosen}"
-        return Source(model, classifier, side, known, _fetch(chosen), called)
+    known = list(names)
+    if name in known:
+        return
+    close = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {', '.join(close)}?" if close else ""
+    raise ModelError(f"model.name: {library} knows no {name!r}{hint}")
 
 
-class Timm(Pretrained):
-    """Any architecture of timm (PyTorch Image Models), by name; for any number of channels.
+def wrong_size(called: str, spec: ImageSpec, side: int | None, error: Exception) -> str:
+    """What an error says of an architecture that refused images of the data's size.
 
-    Arguments and errors: see :class:`Pretrained`. ``weights`` may also be the tag of one of
-    several published ones: ``model.name=resnet50 model.weights=a1_in1k``.
+    Args:
+        called: the architecture, as the message shall call it.
+        spec: the data's images.
+        side: height and width in pixels that it was made for, if known.
+        error: what it said itself.
     """
+    made_for = f"; it was made for {side}x{side}: data.image_size={side}" if side else ""
+    return (
+        f"{called} does not take images of {spec.height}x{spec.width} pixels{made_for} "
+        f"({first_line(error)})"
+    )
 
-    library = "timm"
 
-    def _source(self, spec: ImageSpec, name: str, weights: str | None, channels: int) -> Source:
-        timm = _import_timm()
-        base, _, tag = name.partition(".")
-        _require_name(base, timm.list_models(), self.library)
-        tag = weights if weights and weights != "DEFAULT" else tag
-        full = f"{base}.{tag}" if tag else base
-        published = [each.rpartition(".")[2] for each in timm.list_pretrained(f"{base}.*")]
-        if tag and tag not in published:
-            raise ModelError(
-                f"model.weights: timm has no {tag} for {base}, but {', '.join(published)}"
-            )
-        facts = timm.get_pretrained_cfg(full)
-        options: dict[str, Any] = {"num_classes": 0, "in_chans": channels}
-        if weights:
-            options |= {"pretrained": True, "pretrained_cfg_overlay": _from_cache(facts, full)}
-        elif facts is not None and facts.fixed_input_size:
-            options["img_size"] = (spec.height, spec.width)
-        side = facts.input_size[-1] if facts is not None else None
-        try:
-            model = timm.create_model(full, **options)
-        except OSError as error:
-            raise ModelError(_unreachable_hub(facts, full, error)) from error
-        except REFUSALS as error:
-            raise ModelError(_wrong_size(f"timm's {full}", spec, side, error)) from error
-        known = (tuple(facts.mean), tuple(facts.std)) if weights and channels == 3 else None
-        return Source(model, _identity_name(model), side, known)
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the error's kind if it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _fill(net: Pretrained, source: Source, weights_file: str | None, match: Match) -> list[str]:
@@ -239,7 +193,7 @@ def _count_features(net: Pretrained, spec: ImageSpec, called: str, side: int | N
     try:
         features_BF = net.features(images)
     except REFUSALS as error:
-        raise ModelError(_wrong_size(called, spec, side, error)) from error
+        raise ModelError(wrong_size(called, spec, side, error)) from error
     finally:
         net.train()
     if not isinstance(features_BF, Tensor) or features_BF.ndim != 2:
@@ -261,128 +215,6 @@ def _make_head(kind: str, features: int, classes: int) -> nn.Module:
     return linear
 
 
-def _last_layer(model: nn.Module) -> str:
-    """Name of the layer that yields ImageNet's 1000 classes: linear, in squeezenet a 1x1 conv."""
-    names: list[str] = [
-        name
-        for name, layer in model.named_modules()
-        if getattr(layer, "out_features", getattr(layer, "out_channels", None)) == 1000
-    ]
-    return names[-1]
-
-
-def _identity_name(model: nn.Module) -> str | None:
-    """Where timm's classifier was, if it says so and has one only."""
-    name = getattr(model, "pretrained_cfg", {}).get("classifier")
-    modules = dict(model.named_modules())
-    return name if isinstance(name, str) and isinstance(modules.get(name), nn.Identity) else None
-
-
-def _special_options(name: str, spec: ImageSpec, chosen: Any) -> dict[str, Any]:
-    """Arguments that some architectures need; a transformer has as many positions as patches."""
-    side = (spec.height, spec.width) if chosen is None else chosen.meta["min_size"]
-    if name.startswith("vit_"):
-        return {"image_size": side[0]}
-    if name.startswith("maxvit"):
-        return {"input_size": tuple(side)}
-    if name in INCEPTIONS:  # its own slow initialisation is of use without weights only
-        return {"aux_logits": False, "init_weights": chosen is None}
-    return {}
-
-
-def _choose(choices: Any, name: str, weights: str) -> Any:
-    """The member of torchvision's enumeration; its class name may stand before it."""
-    try:
-        return choices[weights.rpartition(".")[2]]
-    except KeyError:
-        raise ModelError(
-            f"model.weights: torchvision has no {weights} for {name}, but "
-            + ", ".join(choices.__members__)
-        ) from None
-
-
-def _fetch(chosen: Any) -> dict[str, Tensor]:
-    """The tensors of published weights, from the cache or the network; nothing is executed."""
-    try:
-        tensors: dict[str, Tensor] = chosen.get_state_dict(
-            progress=False, check_hash=True, weights_only=True, map_location="cpu"
-        )
-    except Exception as error:  # no network, a wrong hash, a damaged or hostile file
-        file = Path(urlsplit(chosen.url).path).name
-        raise ModelError(
-            f"model.weights: {chosen} could not be fetched ({_first(error)}). Put the file {file} "
-            f"into {Path(torch.hub.get_dir()) / 'checkpoints'}, or say where it lies with "
-            f"model.weights=null model.weights_file=path/to/{file}"
-        ) from error
-    # densenet's files are older than its names
-    return {re.sub(r"\.(norm|conv)\.([12])\.", r".\1\2.", key): t for key, t in tensors.items()}
-
-
-def _import_timm() -> Any:
-    try:
-        return importlib.import_module("timm")
-    except ModuleNotFoundError as error:
-        raise ModelError("model=timm needs timm: pip install 'burnish[timm]'") from error
-
-
-def _from_cache(facts: Any, full: str) -> dict[str, Any]:
-    """Point timm at the cached file, so that it does not ask the network first.
-
-    Raises:
-        ModelError: if the file is not there and neither is a network.
-    """
-    if facts is None or not facts.has_weights:
-        raise ModelError(f"model.weights: timm has no published weights for {full}")
-    if not facts.hf_hub_id:
-        return {}
-    hub = importlib.import_module("huggingface_hub")
-    repository, _, revision = facts.hf_hub_id.partition("@")
-    file = facts.hf_hub_filename or "model.safetensors"
-    cached = hub.try_to_load_from_cache(repository, file, revision=revision or None)
-    if isinstance(cached, str):
-        return {"file": cached}
-    try:
-        _reach(hub.constants.ENDPOINT)
-    except OSError as error:
-        raise ModelError(_unreachable_hub(facts, full, error)) from error
-    return {}
-
-
-def _reach(address: str) -> None:
-    """Raise OSError if nobody answers there; behind a proxy that cannot be told."""
-    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
-        return
-    parts = urlsplit(address)
-    port = parts.port or (80 if parts.scheme == "http" else 443)
-    socket.create_connection((parts.hostname or "", port), timeout=REACH_SECONDS).close()
-
-
-def _unreachable_hub(facts: Any, full: str, error: Exception) -> str:
-    file = facts.hf_hub_filename or "model.safetensors"
-    return (
-        f"model.weights: {full} could not be fetched ({_first(error)}). Get {file} of the hub's "
-        f"repository {facts.hf_hub_id} elsewhere, and say where it lies with "
-        f"model.weights=null model.weights_file=path/to/{file}"
-    )
-
-
-def _wrong_size(called: str, spec: ImageSpec, side: int | None, error: Exception) -> str:
-    made_for = f"; it was made for {side}x{side}: data.image_size={side}" if side else ""
-    return (
-        f"{called} does not take images of {spec.height}x{spec.width} pixels{made_for} "
-        f"({_first(error)})"
-    )
-
-
-def _require_name(name: str, names: Iterable[str], library: str) -> None:
-    known = list(names)
-    if name in known:
-        return
-    close = difflib.get_close_matches(name, known, n=3)
-    hint = f"; did you mean {', '.join(close)}?" if close else ""
-    raise ModelError(f"model.name: {library} knows no {name!r}{hint}")
-
-
 def _not_among(key: str, value: object, choices: Sequence[str]) -> str | None:
     return None if value in choices else f"{key}: must be {' or '.join(choices)}, found {value!r}"
 
@@ -393,7 +225,3 @@ def _for_channels(normalisation: Normalisation, channels: int) -> Normalisation:
         return normalisation
     mean, std = (sum(values) / len(values) for values in normalisation)
     return (mean,), (std,)
-
-
-def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
