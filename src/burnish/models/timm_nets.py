@@ -27,8 +27,8 @@ REACH_SECONDS = 5.0  # to find out that there is no network; the hub's own retri
 class Timm(Pretrained):
     """Any architecture of timm (PyTorch Image Models), by name; for any number of channels.
 
-    Arguments and errors: see :class:`burnish.models.pretrained.Pretrained`. ``weights`` may also be the tag of one of
-    several published ones: ``model.name=resnet50 model.weights=a1_in1k``.
+    Arguments and errors: see :class:`burnish.models.pretrained.Pretrained`. ``weights`` may also
+    be the tag of one of several published ones: ``model.name=resnet50 model.weights=a1_in1k``.
     """
 
     library = "timm"
@@ -103,8 +103,8 @@ def _reach(address: str) -> None:
 def _unreachable_hub(facts: Any, full: str, error: Exception) -> str:
     file = facts.hf_hub_filename or "model.safetensors"
     return (
-        f"model.weights: {full} could not be fetched ({first_line(error)}). Get {file} of the hub's "
-        f"repository {facts.hf_hub_id} elsewhere, and say where it lies with "
+        f"model.weights: {full} could not be fetched ({first_line(error)}). Get {file} of the "
+        f"hub's repository {facts.hf_hub_id} elsewhere, and say where it lies with "
         f"model.weights=null model.weights_file=path/to/{file}"
     )
 

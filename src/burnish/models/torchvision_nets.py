@@ -29,7 +29,8 @@ INCEPTIONS = ("googlenet", "inception_v3")
 class Torchvision(Pretrained):
     """Any image classifier of torchvision, by name; for grey and colour images.
 
-    Arguments and errors: see :class:`burnish.models.pretrained.Pretrained`. Auxiliary classifiers are left out.
+    Arguments and errors: see :class:`burnish.models.pretrained.Pretrained`. Auxiliary classifiers
+    are left out.
     """
 
     library = "torchvision"
@@ -103,8 +104,8 @@ def _fetch(chosen: Any) -> dict[str, Tensor]:
     except Exception as error:  # no network, a wrong hash, a damaged or hostile file
         file = Path(urlsplit(chosen.url).path).name
         raise ModelError(
-            f"model.weights: {chosen} could not be fetched ({first_line(error)}). Put the file {file} "
-            f"into {Path(torch.hub.get_dir()) / 'checkpoints'}, or say where it lies with "
+            f"model.weights: {chosen} could not be fetched ({first_line(error)}). Put the file "
+            f"{file} into {Path(torch.hub.get_dir()) / 'checkpoints'}, or say where it lies with "
             f"model.weights=null model.weights_file=path/to/{file}"
         ) from error
     # densenet's files are older than its names
