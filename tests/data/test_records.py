@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish.data.records import class_indices, read_table, sorted_classes
+from burnish.data.classes import class_indices, sorted_classes
+from burnish.data.records import read_table
 from burnish.errors import BurnishError, ConfigError, DataError
 
 COLUMNS = {"text": "review", "label": "label"}

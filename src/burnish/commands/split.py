@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from burnish.data.classes import sorted_classes
 from burnish.data.folder_scan import NAMED, SPLITS, scan
-from burnish.data.records import Header, Records, read_table, sorted_classes
+from burnish.data.records import Header, Records, read_table
 from burnish.data.rows import suffix_of
 from burnish.data.splits import Indices, apportion
 from burnish.errors import ConfigError, DataError

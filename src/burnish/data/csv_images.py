@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from burnish.data.classes import class_indices, sorted_classes
 from burnish.data.folder_scan import FoundImages, Labelled, listed
 from burnish.data.image_files import ImageFilesModule
-from burnish.data.records import Records, class_indices, read_table, sorted_classes
+from burnish.data.records import Records, read_table
 from burnish.data.splits import stratified_split
 from burnish.errors import ConfigError, DataError
 

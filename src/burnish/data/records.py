@@ -6,7 +6,6 @@ Standard library only, as in :mod:`burnish.data.rows`.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -116,35 +115,6 @@ def read_table(
     if not found.lines:
         raise DataError(f"{path}: a header, but no rows below it")
     return found
-
-
-def sorted_classes(labels: Iterable[str]) -> tuple[str, ...]:
-    """The different labels in order: by value if all are numbers, else by their characters."""
-    names = set(labels)
-    try:
-        values = {name: float(name) for name in names}
-    except ValueError:
-        values = {}
-    by_value = bool(values) and all(map(math.isfinite, values.values()))
-    return tuple(sorted(names, key=lambda n: (values[n], n)) if by_value else sorted(names))
-
-
-def class_indices(found: Records, class_names: Sequence[str], *, role: str = "label") -> list[int]:
-    """The index of each row's label.
-
-    Raises:
-        DataError: naming the labels that ``class_names`` lacks and the line of the first.
-    """
-    index = {name: i for i, name in enumerate(class_names)}
-    unknown: dict[str, int] = {}
-    for label, line in zip(found.columns[role], found.lines, strict=True):
-        if label not in index:
-            unknown.setdefault(label, line)
-    if unknown:
-        named = ", ".join(f"{name} (line {line})" for name, line in list(unknown.items())[:20])
-        more = f" and {len(unknown) - 20} more" if len(unknown) > 20 else ""
-        raise DataError(f"{found.path}: classes that train does not have: {named}{more}")
-    return [index[label] for label in found.columns[role]]
 
 
 # --- arguments -----------------------------------------------------------------------------------

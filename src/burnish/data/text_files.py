@@ -10,14 +10,8 @@ from typing import Any
 import torch
 
 from burnish.data.base import Sources
-from burnish.data.records import (
-    Header,
-    OnError,
-    Records,
-    class_indices,
-    read_table,
-    sorted_classes,
-)
+from burnish.data.classes import class_indices, sorted_classes
+from burnish.data.records import Header, OnError, Records, read_table
 from burnish.data.splits import stratified_split
 from burnish.data.text import TextDataModule
 from burnish.data.text_table import Texts
