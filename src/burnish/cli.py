@@ -87,6 +87,9 @@ def command(verb: str, launched: Sequence[str] | None = None) -> None:
             traceback.print_exc()
         _report(error)
         code = 2
+    except BrokenPipeError:  # whoever read the output, head say, has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141  # 128 + SIGPIPE, as a shell has it
     except OSError as error:
         if error.errno not in OF_THE_DISK:
             raise

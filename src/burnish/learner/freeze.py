@@ -49,7 +49,7 @@ class Freeze(Callback):
         if not isinstance(getattr(pl_module.net, "head", None), nn.Module):
             raise ConfigError(
                 "freeze: backbone trains the layer named head, but "
-                f"{type(pl_module.net).__name__} has none; set freeze=null"
+                f"{type(pl_module.net).__name__} has none; set freeze=none"
             )
         if self.unfreeze_epoch is None:
             self._stop_gradients(pl_module)
