@@ -169,6 +169,49 @@ class Hostile:
         return (os.system, (f"touch {self.mark}",))
 
 
+def test_a_strangers_links_are_not_followed(finished, tmp_path):
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    for name in ("train.log", "eval.log", "metrics.csv", "checkpoints/last.ckpt"):
+        copy = tmp_path / name.replace("/", "-")
+        shutil.copytree(finished, copy)
+        (copy / name).unlink(missing_ok=True)
+        (copy / name).symlink_to(precious)
+        for verb, key in VERBS.items():
+            done = launch(verb, f"{key}={copy}", cwd=tmp_path)
+            assert done.returncode == 2, done.stdout + done.stderr
+            assert f"{copy / name}: is a link" in done.stderr
+    assert precious.read_text() == "precious"
+
+
+def test_a_strangers_data_fetches_nothing_and_caches_where_burnish_does(tmp_path):
+    from burnish.config.evaluation import evaluated
+    from burnish.config.saved import continued
+
+    data = {"_target_": "burnish.data.image_folder.ImageFolder", "root": "x", "cache": "disk",
+            "cache_dir": "/evil", "download": True}  # fmt: skip
+    saved = {**composed("name=x"), "data": data}
+    ours = str(Path(os.environ["XDG_CACHE_HOME"]) / "burnish")
+    for config in (continued(saved, []), evaluated(saved, composed("run=x", root="eval"))):
+        assert config["data"]["cache_dir"] == ours
+        assert config["data"]["download"] is False
+    typed = ["data.cache_dir=/mine", "data.download=true"]
+    assert continued(saved, typed)["data"] == {**data, "cache_dir": "/mine"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[]", '{"data": []}', '{"data": {"fingerprint": 1, "class_counts": {"train": "a"}}}'],
+)
+def test_a_damaged_provenance_is_no_bug(finished, tmp_path, content):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished, copy)
+    (copy / "provenance.json").write_text(content)
+    done = launch("eval", f"run={copy}", cwd=tmp_path)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (2 if content == "[]" else 0)
+
+
 def edited(run: Path, folder: Path, key: str, value: object) -> Path:
     """A copy of a run, its config changed as a stranger would."""
     copy = folder / "stranger"
@@ -235,6 +278,12 @@ def test_a_checkpoint_with_a_call_is_refused(finished, tmp_path, verb):
     [
         ("callbacks", {"x": {"_target_": "lightning.pytorch.callbacks.OnExceptionCheckpoint",
                              "dirpath": "VICTIM", "filename": "best"}}),
+        ("callbacks", {"x": {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
+                             "_args_": ["victim", "best"], "enable_version_counter": False}}),
+        ("callbacks", {"x": {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint",
+                             "dirpath": ["victim"], "filename": "best"}}),
+        ("logger", {"x": {"_target_": "lightning.pytorch.loggers.CSVLogger",
+                          "_args_": ["victim"]}}),
         ("logger", {"x": {"_target_": "lightning.pytorch.loggers.CSVLogger",
                           "save_dir": "victim", "name": "csv", "version": ""}}),
         ("trainer.profiler", {"_target_": "lightning.pytorch.profilers.SimpleProfiler",

@@ -29,6 +29,7 @@ from burnish.learner.checkpoint import BestAndLast
 from burnish.learner.freeze import Freeze
 from burnish.learner.module import ClassifierModule, Schedule
 from burnish.learner.reproducible import Reproducible
+from burnish.nn.losses import MeanOverSamples
 from burnish.nn.optim import fused_by_default, parameter_groups
 from burnish.spec import Spec, TextSpec
 
@@ -149,23 +150,34 @@ def build_module(
     *,
     for_training: bool = True,
     pretrained: bool = True,
+    counts: Sequence[int] | None = None,
 ) -> ClassifierModule:
     """Net, loss, optimizer and schedule in their LightningModule.
 
     Pretrained weights bring their normalisation, which becomes the data's.
+
+    Args:
+        config: the checked configuration.
+        data: set up.
+        trusted: packages that the user named on the command line.
+        for_training: whether an optimizer is needed.
+        pretrained: see :func:`build_net`.
+        counts: training samples of each class by which they are weighted; None: the data's. A
+            run that is evaluated or goes on keeps those that it was trained with.
     """
+    counts = counts or data.class_counts["train"]
     net = build_net(config, data.spec, trusted, pretrained=pretrained)
     normalisation = getattr(net, "normalisation", None)
     if normalisation is not None and isinstance(data, ImageDataModule):
         data.normalise_by(*normalisation)
     return ClassifierModule(
         net,
-        build_loss(config["loss"], data.class_counts["train"], trusted),
+        build_loss(config["loss"], counts, trusted),
         data.spec.num_classes,
         optimizer=_optimizer_factory(config["optimizer"], trusted) if for_training else None,
         schedule=_schedule(config["scheduler"], trusted) if for_training else None,
         compile=config["compile"],
-        card={"config": dict(config), "spec": data.spec.to_dict()},
+        card={"config": dict(config), "spec": data.spec.to_dict(), "class_counts": [*counts]},
     )
 
 
@@ -196,9 +208,13 @@ def build_loss(node: Config, counts: Sequence[int], trusted: Sequence[str] = ())
         )
     if arguments.get(name) is not None:
         raise ConfigError(f"loss.class_weights: loss.{name} is given too; leave one of the two")
-    given = torch.tensor(weights) if name == "weight" else weights
-    made: nn.Module = call(factory, "loss", **{name: given})
-    return made
+    if name == "alpha":
+        focal: nn.Module = call(factory, "loss", alpha=weights)
+        return focal
+    mean = arguments.get("reduction", "mean") == "mean"
+    reduction = {"reduction": "none"} if mean else {}
+    made: nn.Module = call(factory, "loss", weight=torch.tensor(weights), **reduction)
+    return MeanOverSamples(made) if mean else made
 
 
 def class_weights(
@@ -218,10 +234,10 @@ def class_weights(
     if asked == "balanced":
         present = sum(count > 0 for count in counts)
         return [sum(counts) / (present * count) if count else 0.0 for count in counts]
-    if isinstance(asked, str) or len(asked) != len(counts):
+    if isinstance(asked, str) or len(asked) != len(counts) or not any(asked):
         raise ConfigError(
             f"loss.class_weights: must be none, balanced or a list with one weight for each of "
-            f"the {len(counts)} classes, found {asked!r}"
+            f"the {len(counts)} classes, not all 0, found {asked!r}"
         )
     return [float(weight) for weight in asked]
 

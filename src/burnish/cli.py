@@ -20,6 +20,7 @@ from typing import Any
 from burnish.config.paths import conf_dir
 from burnish.config.resolvers import register
 from burnish.errors import BurnishError, ConfigError, Interrupted
+from burnish.runs.console import printable
 from burnish.version import __version__
 
 VERBS = {
@@ -111,7 +112,8 @@ class _Refused(BaseException):
 
 
 def _report(error: BurnishError) -> None:
-    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+    found = error.problems if isinstance(error, ConfigError) else [str(error)]
+    problems = [printable(problem) for problem in found]
     if len(problems) == 1:
         print(f"error: {problems[0]}", file=sys.stderr)
     else:
@@ -195,10 +197,23 @@ def _train(cfg: Any) -> float | None:
         from burnish.commands.train import train
 
         return train(config, folder, overrides, trusted, forget_refused=not _is_multirun())
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, BurnishError) and _is_multirun():
+            _record(error, folder, overrides)
         # Hydra made it before anything was checked.
         _discard(folder, Path(cfg.paths.outputs).absolute())
         raise
+
+
+def _record(error: BurnishError, folder: Path, overrides: list[str]) -> None:
+    """Say at once why a job of a multirun was refused, and keep it with the others."""
+    from burnish.runs.folder import RunFolder
+
+    print(f"\njob {folder.name}: {' '.join(overrides)}", file=sys.stderr)
+    _report(error)
+    run = RunFolder(folder)
+    run.write_yaml("overrides", overrides)
+    run.update_result(status="failed", exception=str(error))
 
 
 def _is_multirun() -> bool:

@@ -79,6 +79,15 @@ class TextSpec:
     def __post_init__(self) -> None:
         if self.vocabulary[: len(RESERVED)] != RESERVED:
             raise ValueError(f"the vocabulary must begin with {', '.join(RESERVED)}")
+        if not all(isinstance(token, str) for token in (*self.vocabulary, *self.merges)):
+            raise ValueError("the vocabulary and the merges must be texts")
+        if self.tokenizer == "char" and any(len(t) != 1 for t in self.vocabulary[len(RESERVED) :]):
+            raise ValueError("every token of a vocabulary of characters must be one character")
+        known = set(self.vocabulary) if self.merges else set()
+        for merge in self.merges:
+            left, _, right = merge.partition(" ")
+            if not {left, right, left + right} <= known:
+                raise ValueError(f"the merge {merge!r} is not of tokens of the vocabulary")
         if self.tokenizer not in ("char", "word", "bpe"):
             raise ValueError(f"tokenizer must be char, word or bpe, found {self.tokenizer!r}")
         if self.max_length < 1:

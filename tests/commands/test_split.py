@@ -244,6 +244,45 @@ def test_rows_without_a_label_are_named_or_left_out(tmp_path: Path, capsys) -> N
     assert sum(len(read(p)) for p in (tmp_path / "out").iterdir()) == 98
 
 
+def test_rows_without_a_text_are_left_out_so_that_the_printed_command_works(
+    tmp_path: Path, capsys
+) -> None:
+    rows = [{"label": r["label"], "review": r["text"]} for r in records()]
+    rows[3]["review"] = " "
+    rows[7]["label"] = ""
+    arguments = [str(write(tmp_path / "reviews.csv", rows)), str(tmp_path / "parts")]
+    with pytest.raises(DataError, match=r"of no use: 2 rows .*empty text: 1 \(line 8\)") as caught:
+        main(arguments)
+    assert "missing label: 1 (line 15)" in str(caught.value)
+    main([*arguments, "--on-error", "skip"])
+    out = capsys.readouterr().out
+    assert "left out 2 rows" in out
+    data = build_data(composed("name=x", *printed_overrides(out)))
+    kept = [r["label"] for i, r in enumerate(rows) if i not in (3, 7)]
+    found = np.sum([data.class_counts[part] for part in ("train", "val", "test")], axis=0)
+    assert found.tolist() == [kept.count(name) for name in "abc"]
+
+
+def test_rows_without_a_file_name_are_named(tmp_path: Path) -> None:
+    rows = [{"image": f"{i}.png", "label": "ab"[i % 2], "note": ""} for i in range(40)]
+    rows[2]["image"] = ""
+    with pytest.raises(DataError, match=r"empty image: 1 \(line 4\)"):
+        main([str(write(tmp_path / "t.csv", rows)), str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("options", "heading"),
+    [(["--label-column", "1", "--header", "true"], "text,label\n"), ([], ",label\n")],
+)
+def test_the_text_column_is_known_beside_a_label_by_position_and_without_a_name(
+    options: list[str], heading: str, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "t.csv").write_text(heading + "good,a\nbad,b\n" * 20)
+    main([str(tmp_path / "t.csv"), str(tmp_path / "out"), *options])
+    data = build_data(composed("name=x", *printed_overrides(capsys.readouterr().out)))
+    assert data.class_counts["train"] == [14, 14]
+
+
 def test_folders_that_are_cut_already_are_refused(folder_root: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is cut already, into train, val, test"):
         main([str(folder_root), str(tmp_path / "out")])

@@ -102,3 +102,14 @@ def test_order_by_length_depends_on_seed_and_epoch_and_can_be_skipped_into() -> 
     assert list(other) == whole[5:]
     first.set_epoch(1)
     assert list(first) != whole
+
+
+def test_the_longest_texts_are_not_always_those_that_are_dropped() -> None:
+    lengths = np.arange(1, 66)  # 65 texts: one is left over after 4 batches of 16
+    left = set()
+    for epoch in range(40):
+        rng = np.random.default_rng(epoch)
+        order = by_length(rng.permutation(65), lengths, 16, rng)
+        assert sorted(order.tolist()) == list(range(65))
+        left.add(int(lengths[order[-1]]))
+    assert left == {1, 17, 33, 49, 65}

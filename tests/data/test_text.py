@@ -200,3 +200,13 @@ def test_sentences_are_the_prose_of_a_docstring() -> None:
         "Compute x of NAME.Tensor in 0.5 steps of NAME.nn layers now.",
         "It returns another sentence of several words.",
     ]
+
+
+def test_texts_without_a_token_are_one_padding_long_and_counted(tmp_path: Path) -> None:
+    rows = [(i % 2, "\u200b\u200b" if i % 4 == 0 else f"word {i}") for i in range(80)]
+    table = tmp_path / "zero.csv"
+    table.write_text("label,text\n" + "".join(f"{label},{text}\n" for label, text in rows))
+    data = module(table, tokenizer="word", eval_batch_size=1)
+    assert "20 texts have no token that data.tokenizer knows of" in data.notes
+    shapes = {tuple(ids.shape) for ids, _ in data.test_dataloader()}
+    assert shapes == {(1, 1), (1, 2)}

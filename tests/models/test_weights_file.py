@@ -204,6 +204,103 @@ def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     assert_equal(net, fresh)
 
 
+def undotted(net: nn.Module) -> dict[str, torch.Tensor]:
+    """As files written by hand have them: w0, b0 and so on."""
+    state = {k: v for k, v in net.state_dict().items() if "num_batches" not in k}
+    return {f"{'wb'[k.endswith('bias')]}{i}": v for i, (k, v) in enumerate(state.items())}
+
+
+@pytest.mark.parametrize("prefix", ["", "params."])
+@pytest.mark.parametrize("classes", [3, 10])
+def test_order_needs_no_layers_in_the_names(prefix: str, classes: int, tmp_path: Path) -> None:
+    source, net, fresh = seeded(Net(classes)), seeded(Net(), 2), seeded(Net(), 2)
+    torch.save(prefixed(prefix)(undotted(source)), tmp_path / "w.pth")
+    report = load_weights_file(net, tmp_path / "w.pth", "order", head="fc2")
+    assert_equal(net, source, 7)
+    expected = source if classes == 3 else fresh
+    torch.testing.assert_close(net.fc2.weight, expected.fc2.weight, rtol=0, atol=0)
+    names = (f"{prefix}w7 [10, 6]", f"{prefix}b8 [10]")
+    assert report.classifier == (() if classes == 3 else names)
+    assert report.unexpected == ()
+
+
+def test_order_without_layers_in_the_names_takes_no_longer_files(tmp_path: Path) -> None:
+    torch.save({**undotted(Net()), "more": torch.zeros(2)}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="the net has 9 tensors, the file 10"):
+        load_weights_file(Net(), tmp_path / "w.pth", "order", head="fc2")
+
+
+def test_names_without_layers_are_no_output_layer(tmp_path: Path) -> None:
+    state = {k: v for k, v in seeded(Net()).state_dict().items() if "fc2" not in k}
+    torch.save({"token": torch.zeros(2), **state, "scale": torch.zeros(1)}, tmp_path / "w.pth")
+    report = load_weights_file(Net(), tmp_path / "w.pth", head="fc2")
+    assert (report.classifier, report.unexpected) == ((), ("token", "scale"))
+
+
+def test_dictionaries_that_hold_themselves_come_to_an_end(tmp_path: Path) -> None:
+    endless: dict[str, Any] = {}
+    endless["model"] = endless
+    torch.save(endless, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match="holds no named tensors, found model"):
+        load_weights_file(Net(), tmp_path / "w.pth")
+
+
+def test_suffixes_in_capitals_are_the_same(tmp_path: Path) -> None:
+    source, net = seeded(Net()), Net()
+    save_file(source.state_dict(), tmp_path / "W.SAFETENSORS")
+    load_weights_file(net, tmp_path / "W.SAFETENSORS")
+    assert_equal(net, source)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of quantized, nested and sparse tensors
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda w: w.to_sparse(), "stored as sparse_coo"),
+        (lambda w: w.to_sparse_csr(), "stored as sparse_csr"),
+        (lambda w: w.to("meta"), "on the meta device"),
+        (lambda w: torch.quantize_per_tensor(w, 0.1, 0, torch.qint8), "quantized"),
+        (lambda w: torch.nested.nested_tensor(list(w)), "nested"),
+        (lambda w: torch.nested.nested_tensor(list(w), layout=torch.jagged), "nested"),
+    ],
+)
+def test_tensors_that_are_not_dense_are_named(change: Any, said: str, tmp_path: Path) -> None:
+    state = Net().state_dict()
+    state["fc1.weight"], state["fc2.weight"] = change(state["fc1.weight"]), change(torch.eye(3))
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=rf"w.pth: fc1.weight is {said}.*dense"):
+        load_weights_file(Net(), tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (torch.tensor([1.0, float("nan"), 0, 0]), "values that are not finite"),
+        (torch.tensor([1.0, 0, -float("inf"), 0]), "values that are not finite"),
+        (torch.tensor([1e300, 0, 0, 0], dtype=torch.float64), "values that are not finite"),
+        (torch.zeros(4, dtype=torch.complex64), "complex numbers, the net floating-point ones"),
+        (torch.zeros(4, dtype=torch.int64), "whole numbers, the net floating-point ones"),
+    ],
+)
+def test_values_of_no_use_are_named(values: torch.Tensor, said: str, tmp_path: Path) -> None:
+    state = seeded(Net()).state_dict()
+    state["bn.bias"] = state["bn.running_mean"] = values
+    torch.save(state, tmp_path / "w.pth")
+    net, fresh = seeded(Net(), 2), seeded(Net(), 2)
+    with pytest.raises(ModelError, match=rf"w.pth: bn.bias holds {said}"):
+        load_weights_file(net, tmp_path / "w.pth")
+    assert_equal(net, fresh)
+
+
+def test_numbers_of_eight_bits_load(tmp_path: Path) -> None:
+    source, net = seeded(Net()), Net()
+    small = {key: value.to(torch.float8_e4m3fn) for key, value in source.state_dict().items()}
+    torch.save(small, tmp_path / "w.pth")
+    load_weights_file(net, tmp_path / "w.pth")
+    source.load_state_dict({key: value.float() for key, value in small.items()})
+    assert_equal(net, source)
+
+
 class Bomb:
     def __init__(self, flag: Path) -> None:
         self.flag = flag

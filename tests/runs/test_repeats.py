@@ -42,6 +42,27 @@ def test_the_deviation_is_that_of_a_sample():
     assert mean_and_deviation([0.5, float("nan")]) == "nan"
 
 
+def test_every_job_is_in_the_table_refused_ones_too(tmp_path):
+    done = launch(
+        "train", "-m", "model=mlp,simple_cnn", "scheduler=none,warmup_cosine", "trainer=cpu",
+        "trainer.max_epochs=1", "data.limit=100", "logger=none", "test=false", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "warmup_epochs" in done.stderr
+    assert "job 3: model=simple_cnn scheduler=warmup_cosine" in done.stderr
+    (sweep,) = (tmp_path / "outputs" / "multirun").glob("*/*")
+    with (sweep / "summary.csv").open(newline="") as file:
+        _, *rows = csv.reader(file)
+    finished = {row[0]: row[1] for row in rows}
+    assert finished == {
+        "model=mlp scheduler=none": "1 of 1",
+        "model=mlp scheduler=warmup_cosine": "0 of 1",
+        "model=simple_cnn scheduler=none": "1 of 1",
+        "model=simple_cnn scheduler=warmup_cosine": "0 of 1",
+    }
+    assert "warmup_epochs" in result_of(sweep / "1")["exception"]
+
+
 def test_cross_validation_ends_with_the_table(tmp_path):
     done = launch(
         "train", "-m", "data.num_folds=3", "data.fold=0,1,2", "model=mlp", "trainer=cpu",

@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 from torch import Tensor
 
 from burnish.build import build_data, build_module, make
-from burnish.commands.opening import differing_data
+from burnish.commands.opening import counts_of, differing_data
 from burnish.commands.quiet import quiet
 from burnish.errors import ModelError, RunError
 from burnish.learner.module import load_weights, net_weights
@@ -49,7 +49,9 @@ def evaluate(
     if split == "test" and not data.has_test:
         raise RunError(f"split: the data of {run.path} has no test split; choose split=val")
     data.evaluate_split = split  # type: ignore[assignment]
-    module = build_module(config, data, trusted, for_training=False, pretrained=False)
+    module = build_module(
+        config, data, trusted, for_training=False, pretrained=False, counts=counts_of(saved, data)
+    )
     try:
         load_weights(module.net, net_weights(saved))
     except ModelError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch import nn
 
@@ -32,7 +32,7 @@ def describe(config: Config, run: RunFolder, data: DataModule, net: nn.Module) -
     ]
     for name, text in rows:
         say(f"{name:<12}{text}")
-    notes = [*data.notes, *getattr(net, "notes", ()), *_uneven(config, data)]
+    notes = [*data.notes, *getattr(net, "notes", ()), *_uneven(config, data), *_untrained(config)]
     for note in notes:
         say(f"{'note':<12}{note}")
     if config["resume"]:
@@ -48,19 +48,35 @@ def describe(config: Config, run: RunFolder, data: DataModule, net: nn.Module) -
 def differing_data(run: RunFolder, data: DataModule) -> Iterator[str]:
     """A sentence if the data is not what the run was trained on."""
     path = run.path / "provenance.json"
-    known = run.read_json("provenance").get("data", {}) if path.exists() else {}
-    if known.get("fingerprint") in (None, data.fingerprint):
+    known = run.read_json("provenance").get("data") if path.exists() else None
+    if not isinstance(known, Mapping) or known.get("fingerprint") in (None, data.fingerprint):
         return
-    then, now = known.get("class_counts", {}), data.class_counts
+    counts = known.get("class_counts")
+    then = {
+        split: sum(values)
+        for split, values in (counts.items() if isinstance(counts, Mapping) else ())
+        if _are_counts(values)
+    }
     changed = [
-        f"{sum(then[split]):,} {split} samples then, {sum(now[split]):,} now"
-        for split in now
-        if split in then and sum(then[split]) != sum(now[split])
+        f"{then[split]:,} {split} samples then, {sum(now):,} now"
+        for split, now in data.class_counts.items()
+        if then.get(split, sum(now)) != sum(now)
     ]
     yield (
         "the data differs from what the run was trained on (another fingerprint): "
         + ("; ".join(changed) or "as many samples, other contents")
     )
+
+
+def counts_of(checkpoint: Mapping[str, Any], data: DataModule) -> list[int] | None:
+    """Samples of each class that the checkpoint's run was trained on, if it says so."""
+    card = checkpoint.get("burnish")
+    counts = card.get("class_counts") if isinstance(card, Mapping) else None
+    return counts if _are_counts(counts) and len(counts) == data.spec.num_classes else None
+
+
+def _are_counts(values: Any) -> TypeGuard[list[int]]:
+    return isinstance(values, list) and all(type(value) is int for value in values)
 
 
 def _name(node: Mapping[str, Any]) -> str:
@@ -107,3 +123,16 @@ def _uneven(config: Config, data: DataModule) -> Iterator[str]:
         f"{names[counts.index(largest)]}; consider loss.class_weights=balanced, "
         "data.sampler=balanced or loss=focal, and monitor=val/f1"
     )
+
+
+def _untrained(config: Config) -> Iterator[str]:
+    """A sentence if what is frozen was never trained."""
+    model = config["model"]
+    given = config["resume"] or config["init_from"]
+    if config["freeze"] == "backbone" and not (
+        given or model.get("weights") or model.get("weights_file")
+    ):
+        yield (
+            "freeze=backbone leaves a backbone of random weights as it is; give it weights with "
+            "init_from=, model.weights= or model.weights_file="
+        )

@@ -16,11 +16,13 @@ import numpy as np
 
 from burnish.data.classes import sorted_classes
 from burnish.data.folder_scan import NAMED, SPLITS, scan
-from burnish.data.records import Header, Records, read_table
+from burnish.data.records import Header, OnError, Records, read_table
 from burnish.data.rows import suffix_of
 from burnish.data.splits import Indices, apportion
 from burnish.errors import ConfigError, DataError
 from burnish.runs.console import table as aligned
+
+Column = str | int  # name, or position from 0
 
 HELP = """\
 Cut SOURCE into train, val and test tables in the folder OUT, and print the command that uses them.
@@ -165,39 +167,61 @@ def _csv_line(cells: Sequence[str]) -> str:
 
 def _table(source: Path, options: argparse.Namespace) -> Cuttable:
     column = options.label_column
-    label: str | int = int(column) if column.isdecimal() else column
-    header: Header = {"true": True, "false": False}.get(options.header, "auto")
-    found = read_table(
-        source,
-        {"label": label},
-        header=header,
-        delimiter=options.delimiter,
-        on_error=options.on_error,
-        option=lambda name: "--" + name.replace("_", "-"),
-    )
+    label: Column = int(column) if column.isdecimal() else column
+    # Which columns the printed command will read shows only in the table. Reading them here too
+    # keeps rows out of the parts that the command would then refuse.
+    others = _others(_read(source, {"label": label}, options, "skip"), label)
+    columns = {**_samples(others), "label": label}
+    found = _read(source, columns, options, options.on_error)
     for note in found.notes:
         print(note)
     rows = [row if row.endswith(("\n", "\r")) else row + "\n" for row in found.raw]
     packed = ".gz" if source.suffix.lower() == ".gz" else ""
-    usage, advice = _usage(found, source, label, options)
+    usage, advice = _usage(others, source, label, options)
     ending = suffix_of(source) + packed
     return Cuttable(found.columns["label"], rows, found.heading, ending, usage, advice)
 
 
+def _read(
+    source: Path, columns: Mapping[str, Column], options: argparse.Namespace, on_error: OnError
+) -> Records:
+    header: Header = {"true": True, "false": False}.get(options.header, "auto")
+    return read_table(
+        source,
+        columns,
+        header=header,
+        delimiter=options.delimiter,
+        on_error=on_error,
+        option=lambda name: "--" + name.replace("_", "-"),
+    )
+
+
+def _others(found: Records, label: Column) -> list[Column]:
+    """All columns but the label's, by name, or by position if they have none."""
+    names = found.names or [""] * found.width
+    return [name or i for i, name in enumerate(names) if label not in (i, name)]
+
+
+def _samples(others: Sequence[Column]) -> dict[str, Column]:
+    """The column of what is to be classified, by its role; empty if it cannot be known."""
+    if "image" in others:
+        return {"image": "image"}
+    return {"text": others[0]} if len(others) == 1 else {}
+
+
 def _usage(
-    found: Records, source: Path, label: str | int, options: argparse.Namespace
+    others: Sequence[Column], source: Path, label: Column, options: argparse.Namespace
 ) -> tuple[list[str], str]:
     """The command for the tables, as far as it can be known, and what to fill in."""
     given = {"label_column": label, "header": options.header, "delimiter": options.delimiter}
     common = {"label_column": "label", "header": "auto", "delimiter": None}
     usage = [f"data.{key}={_quoted(v)}" for key, v in given.items() if v != common[key]]
-    if "image" in found.names:
+    samples = _samples(others)
+    if "image" in samples:
         return ["data=csv_images", f"data.root={_quoted(source.parent)}", *usage], ""
-    columns: list[str | int] = [*found.names] or [*range(found.width)]
-    others = [column for column in columns if column != label]
     usage = ["data=text", *usage]
-    if len(others) == 1:
-        return [*usage, f"data.text_column={_quoted(others[0])}"], ""
+    if "text" in samples:
+        return [*usage, f"data.text_column={_quoted(samples['text'])}"], ""
     advice = f"with the column of the texts after data.text_column=: {', '.join(map(str, others))}"
     return [*usage, "data.text_column="], advice
 

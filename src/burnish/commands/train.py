@@ -20,7 +20,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from burnish.build import best_checkpoint, build_data, build_module, build_trainer
-from burnish.commands.opening import describe
+from burnish.commands.opening import counts_of, describe
 from burnish.commands.quiet import quiet
 from burnish.data.base import DataModule
 from burnish.errors import BurnishError, ConfigError, Interrupted, ModelError, RunError
@@ -97,7 +97,8 @@ def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> f
         start = _start(config)
         data = _data(config, trusted, start)
         # The weights of a checkpoint would replace those that the model names.
-        module = build_module(config, data, trusted, pretrained=start is None)
+        counts = counts_of(start.checkpoint, data) if start and start.resumes else None
+        module = build_module(config, data, trusted, pretrained=start is None, counts=counts)
         describe(config, run, data, module.net)
         step = _take_weights(start, module.net)
         checkpoint = str(start.path) if start and start.resumes else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from burnish.config.saved import without_effects
 from burnish.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
@@ -49,7 +50,6 @@ def evaluated(saved: Mapping[str, Any], command: Mapping[str, Any]) -> dict[str,
     ]
     if problems:
         raise ConfigError(problems)
-    # Whatever the run says, an evaluation fetches nothing.
     config: dict[str, Any] = {**saved, "augment": {}, "callbacks": {}, "logger": {}}
     for group in ("data", "trainer"):
         given = {key: value for key, value in command[group].items() if value is not None}
@@ -57,8 +57,7 @@ def evaluated(saved: Mapping[str, Any], command: Mapping[str, Any]) -> dict[str,
     config["trainer"] = {
         key: value for key, value in config["trainer"].items() if not isinstance(value, Mapping)
     }
-    if "download" in config["data"]:
-        config["data"]["download"] = False
+    config["data"] = without_effects(config["data"])
     if command["compile"] is not None:
         config["compile"] = command["compile"]
     return config

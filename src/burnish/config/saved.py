@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -55,6 +57,8 @@ def continued(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]
     typed = {OverridesParser.create().parse_override(text).key_or_group for text in overrides}
     if places := [p for p in _places(plain) if p.partition(": ")[0] not in typed]:
         raise ConfigError(places)
+    if isinstance(plain.get("data"), dict):
+        plain["data"] = without_effects(plain["data"], typed)
     return plain  # type: ignore[no-any-return]
 
 
@@ -65,13 +69,30 @@ PLACE = re.compile(r".*(dir|path|folder|file|filename|uri|url)", re.IGNORECASE)
 def _places(config: dict[str, Any]) -> Iterator[str]:
     """What would let a stranger's run folder write or delete outside itself."""
     for key, value in leaves({k: config.get(k) for k in ("callbacks", "logger", "trainer")}):
-        if not isinstance(value, str) or key.endswith("._target_"):
-            continue
-        # The one place that burnish itself puts inside the run folder.
-        inside = key == "trainer.profiler.dirpath"
-        outside = value.startswith(("/", "~", "\\")) or ".." in re.split(r"[/\\]", value)
-        if outside or (not inside and PLACE.fullmatch(key.rpartition(".")[2])):
-            yield (
-                f"{key}: a run folder may not say where to write, found {value!r}; "
-                f"if you mean it, type it again: {key}=..."
-            )
+        parts = re.split(r"[.\[\]]+", key)
+        if "_args_" in parts:
+            yield f"{key}: a run folder may not give arguments without their names"
+        elif isinstance(value, str) and not key.endswith("._target_"):
+            # The one place that burnish itself puts inside the run folder.
+            inside = key == "trainer.profiler.dirpath"
+            outside = value.startswith(("/", "~", "\\")) or ".." in re.split(r"[/\\]", value)
+            if outside or (not inside and any(map(PLACE.fullmatch, parts))):
+                yield (
+                    f"{key}: a run folder may not say where to write, found {value!r}; "
+                    f"if you mean it, type it again: {key}=..."
+                )
+
+
+def without_effects(data: dict[str, Any], typed: Collection[str] = ()) -> dict[str, Any]:
+    """The data of a saved configuration, which fetches nothing and caches in one place only.
+
+    Args:
+        data: of the run.
+        typed: keys that the user typed, which stay.
+    """
+    safe: dict[str, Any] = {"download": False}
+    if data.get("cache") == "disk":
+        user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        safe["cache_dir"] = str(user / "burnish")
+    changed = {k: v for k, v in safe.items() if k in data and f"data.{k}" not in typed}
+    return {**data, **changed}

@@ -1,8 +1,8 @@
 """What a configuration may name by ``_target_``: the execution whitelist, slot by slot.
 
 A configuration may come from somebody else (a run folder that was sent by mail), so each slot of it
-admits only what belongs there, and there only public classes, besides burnish's own functions: a
-function or method of a library may delete, write or fetch whatever its arguments say. A nested
+admits only what belongs there, and there only public classes, besides burnish's own nets and
+schedules: other functions may delete, write or fetch whatever their arguments say. A nested
 ``_target_`` is held against the list of the slot that it stands in. Widening a list widens what a
 stranger can have executed: admit nothing whose constructor reads code, fetches or writes.
 
@@ -34,6 +34,10 @@ ADMITTED: dict[str, tuple[str, ...]] = {
     "callbacks": ("lightning.pytorch.callbacks.*", "burnish.learner.*"),
     "logger": ("lightning.pytorch.loggers.*", "burnish.learner.*"),
 }
+
+
+# Where functions of our own are nets and schedules; elsewhere they read, write or fetch.
+OF_FUNCTIONS = ("burnish.models.", "burnish.nn.")
 
 
 def whitelist(slot: str, trusted: Sequence[str] = ()) -> tuple[str, ...]:
@@ -85,7 +89,7 @@ def is_admitted(target: str, slot: str, trusted: Sequence[str] = ()) -> bool:
         return True
     if not isinstance(found, Definition) or "." in found.qualname:
         return False
-    ours = found.name.startswith("burnish.")
+    ours = found.name.startswith(OF_FUNCTIONS)
     is_class = isinstance(found.node, ast.ClassDef)
     # Lightning's public name of the Trainer is one exact name, defined elsewhere.
     return (is_class or ours) and (target in patterns or _matches(found.name, patterns))

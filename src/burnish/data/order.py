@@ -103,6 +103,10 @@ def by_length(
     order = order[np.lexsort((lengths[order], pool))]
     if rng is None:
         return order
-    whole = len(order) // batch * batch
-    batches = rng.permutation(order[:whole].reshape(-1, batch))
-    return np.concatenate([batches.ravel(), order[whole:]])
+    # The incomplete batch comes last, from anywhere: training may drop it, and then not always
+    # the longest texts.
+    count, rest = divmod(len(order), batch)
+    begin = int(rng.integers(count + 1)) * batch
+    last = order[begin : begin + rest]
+    batches = rng.permutation(np.delete(order, slice(begin, begin + rest)).reshape(-1, batch))
+    return np.concatenate([batches.ravel(), last])

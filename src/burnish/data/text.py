@@ -108,6 +108,8 @@ class TextDataModule(DataModule):
             self.notes.append(
                 f"texts cut at data.max_length={spec.max_length} {_UNITS[spec.tokenizer]}: {counts}"
             )
+        if empty := sum(int((table.tokens[rows] == 0).sum()) for table, rows in encoded.values()):
+            self.notes.append(f"{empty:,} texts have no token that data.tokenizer knows of")
         self.notes += _seen_in_training(splits)
         return spec, dict(encoded)
 

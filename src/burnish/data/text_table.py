@@ -56,7 +56,8 @@ class TextTable(InMemory):
         """Ids int64 ``[B, L]``, padded with 0 to the batch's longest; labels int64 ``[B]``."""
         index = torch.as_tensor(rows)
         lengths = self.lengths[index]
-        position = torch.arange(int(lengths.max()))
+        # A text may have no token, if its tokenizer drops all of it: it is one padding long.
+        position = torch.arange(max(1, int(lengths.max())))
         inside = position < lengths[:, None]
         ids = torch.zeros(inside.shape, dtype=torch.int64)
         ids[inside] = self.ids[(self.offsets[index, None] + position)[inside]].long()

@@ -71,7 +71,11 @@ class MetricsCSV(Logger):
             return []
         with self.path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            rows = [row for row in reader if row["step"].isdigit() and None not in row.values()]
+            rows = [
+                row
+                for row in reader
+                if (row.get("step") or "").isdigit() and None not in row.values()
+            ]
             self._columns = list(reader.fieldnames or ["step"])
         return rows
 

@@ -22,6 +22,7 @@ Tensors = Mapping[str, Tensor]
 
 TORCH_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
+WRAPPED = 4  # wrappers in one another at most: a pickled dictionary may hold itself
 # Two layers whose tensors carry these names in another order are not the same layer.
 FIXED_LEAVES = {"weight", "bias", "running_mean", "running_var"}
 ENOUGH = 0.5  # share of the net's tensors below which a file is taken for the wrong one
@@ -84,8 +85,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         Tensors on the CPU, in the file's order.
 
     Raises:
-        ModelError: if the file is missing, damaged, of another kind, holds no tensors, or holds
-            anything that would have to be executed.
+        ModelError: if the file is missing, damaged, of another kind, holds no tensors, tensors
+            that are not dense, or anything that would have to be executed.
     """
     file = Path(path).expanduser()
     known = (*TORCH_SUFFIXES, ".safetensors")
@@ -97,8 +98,14 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             f"model.weights_file: {file} ends in {file.suffix or 'nothing'}; known are "
             + " ".join(known)
         )
-    content = _read_safetensors(file) if file.suffix == ".safetensors" else _read_torch(file)
-    return _tensors(content, file)
+    safe = file.suffix.lower() == ".safetensors"
+    tensors = _tensors(_read_safetensors(file) if safe else _read_torch(file), file)
+    for key, tensor in tensors.items():
+        if form := _unusual_form(tensor):
+            raise ModelError(
+                f"model.weights_file: {file}: {key} is {form}; save it as a dense tensor"
+            )
+    return tensors
 
 
 def fit_weights(
@@ -123,7 +130,9 @@ def fit_weights(
         What was filled and what was not.
 
     Raises:
-        ModelError: if less than half of the module's tensors (the head aside) are found.
+        ModelError: if less than half of the module's tensors (the head aside) are found, or a
+            fitting one holds another kind of numbers or values that are not finite; the module
+            is then as it was.
     """
     own = _without_counters(module.state_dict())
     given = _without_counters(tensors)
@@ -139,6 +148,9 @@ def fit_weights(
         raise ModelError(f"{source}: {_misfit(own, given, head)}")
     if any(_inside(name, head) and name not in fitting for name in own):
         fitting = {name: key for name, key in fitting.items() if not _inside(name, head)}
+    for name, key in fitting.items():
+        if wrong := _useless_values(given[key], own[name].dtype):
+            raise ModelError(f"{source}: {key} {wrong}")
     with torch.no_grad():  # not load_state_dict: mnasnet's asks for a version that files lack
         for name, key in fitting.items():
             own[name].copy_(given[key])
@@ -174,7 +186,14 @@ def _report(
 def _output_layer(given: Tensors, pairs: Mapping[str, str], head: str | None) -> set[str]:
     """The file's tensors that meet the net's head, or its last layer where nothing does."""
     meets = {key for name, key in pairs.items() if _inside(name, head)}
-    return meets or {key for key in given if _layer(key) == _layer(list(given)[-1])}
+    return meets or set(_last_layer(list(given)))
+
+
+def _last_layer(keys: list[str]) -> list[str]:
+    """The keys of the last layer; none if names (``w1``, ``b1``) do not tell layers apart."""
+    layer = _layer(keys[-1]) if keys else ""
+    last = [key for key in keys if _layer(key) == layer]
+    return last if layer and len(last) < len(keys) else []
 
 
 def _read_torch(file: Path) -> Any:
@@ -202,17 +221,41 @@ def _read_safetensors(file: Path) -> Any:
 
 def _tensors(content: Any, file: Path) -> dict[str, Tensor]:
     """Descend through the usual wrappers to the dictionary that holds tensors."""
-    while isinstance(content, Mapping):
-        inner = next((content[k] for k in WRAPPERS if isinstance(content.get(k), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
+    for _ in range(WRAPPED):
+        inside = content if isinstance(content, Mapping) else {}
+        inner = (inside[k] for k in WRAPPERS if isinstance(inside.get(k), Mapping))
+        content = next(inner, content)
     items = content.items() if isinstance(content, Mapping) else ()
     found = {str(key): value for key, value in items if isinstance(value, Tensor)}
     if not found:
         what = _some([str(key) for key, _ in items]) if items else type(content).__name__
         raise ModelError(f"model.weights_file: {file} holds no named tensors, found {what}")
     return found
+
+
+def _unusual_form(tensor: Tensor) -> str | None:
+    """In words, where a tensor is not plain values in memory."""
+    if tensor.is_nested:  # before the layout, which nested tensors have of their own
+        return "nested"
+    if tensor.layout is not torch.strided:
+        return f"stored as {str(tensor.layout).removeprefix('torch.')}"
+    if tensor.is_meta:
+        return "on the meta device, without values"
+    return "quantized" if tensor.is_quantized else None
+
+
+def _useless_values(tensor: Tensor, dtype: torch.dtype) -> str | None:
+    """In words, why the values cannot be taken over as ``dtype``."""
+    if _kind(tensor.dtype) != _kind(dtype):
+        return f"holds {_kind(tensor.dtype)} numbers, the net {_kind(dtype)} ones"
+    # Cast first: large doubles overflow, and isfinite does not know every kind of 8 bits.
+    return None if tensor.to(dtype).isfinite().all() else "holds values that are not finite"
+
+
+def _kind(dtype: torch.dtype) -> str:
+    return (
+        "complex" if dtype.is_complex else "floating-point" if dtype.is_floating_point else "whole"
+    )
 
 
 def _without_counters(tensors: Tensors) -> dict[str, Tensor]:
@@ -237,17 +280,21 @@ def _suffix_starts(key: str) -> list[int]:
 
 
 def _pair_by_order(own: Tensors, given: Tensors, head: str | None) -> dict[str, str] | None:
-    """The net's names with the file's in order, or None where a shape differs."""
+    """The net's names with the file's in order, or None where a shape differs.
+
+    What the file has beyond the body must be its output layer: by the names or, where they do
+    not tell, by the number of tensors: the head's, or a weight and a bias.
+    """
     body = [name for name in own if not _inside(name, head)]
     ends = [name for name in own if _inside(name, head)]
     keys = list(given)
-    last = [key for key in keys if _layer(key) == _layer(keys[-1])]
-    for rest, tail in ((keys[: -len(last)], last), (keys, [])):
-        if len(rest) == len(body) and all(
-            _alike(name, own[name], key, given[key]) for name, key in zip(body, rest, strict=True)
-        ):
-            return dict(zip(body + ends, rest + tail, strict=False))
-    return None
+    rest, tail = keys[: len(body)], keys[len(body) :]
+    last = _last_layer(keys)
+    ended = not tail or (tail == last if last else len(tail) in (len(ends), 2))
+    if not ended or len(rest) < len(body):
+        return None
+    alike = (_alike(name, own[name], key, given[key]) for name, key in zip(body, rest, strict=True))
+    return dict(zip(body + ends, keys, strict=False)) if all(alike) else None
 
 
 def _alike(name: str, tensor: Tensor, key: str, other: Tensor) -> bool:

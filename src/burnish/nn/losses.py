@@ -106,6 +106,26 @@ class FocalLoss(nn.Module):
         return f"gamma={self.gamma}, alpha={alpha}, reduction={self.reduction!r}"
 
 
+class MeanOverSamples(nn.Module):
+    """The mean of a loss over the samples of a batch, whatever their weights.
+
+    torch's weighted losses divide by the sum of the weights in a batch, so that a figure depends
+    on how samples are gathered into batches, and at batch size 1 not on the weights at all.
+
+    Args:
+        loss: of one value a sample, ``[B]``.
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits_BC: Tensor, labels: Tensor) -> Tensor:
+        """A scalar."""
+        mean: Tensor = self.loss(logits_BC, labels).mean()
+        return mean
+
+
 def _alpha_problems(alpha: float | Sequence[float] | None) -> list[str | None]:
     if alpha is None:
         return []

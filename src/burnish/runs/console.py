@@ -10,10 +10,20 @@ from unicodedata import east_asian_width
 
 _log = logging.getLogger("burnish")
 
+# Class names and texts are anybody's: no control character of theirs reaches the terminal.
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]
+_VISIBLE = {code: f"\\x{code:02x}" for code in _CONTROLS if chr(code) not in "\n\t"}
+_BREAKS = {ord("\n"): "\\n", ord("\t"): "\\t"}
+
 
 def say(text: str = "") -> None:
     """One message, to the terminal and to the open log."""
-    _log.info(text)
+    _log.info(printable(text))
+
+
+def printable(text: str) -> str:
+    """The text with its control characters, line breaks and tabs aside, spelled out."""
+    return text.translate(_VISIBLE)
 
 
 def open_log(path: Path | None, *, quiet: bool = False) -> None:
@@ -48,7 +58,7 @@ def short(path: Path) -> str:
 
 def table(rows: Iterable[Sequence[str]], *, indent: int = 2) -> str:
     """Rows of cells in aligned columns: the first to the left, the rest to the right."""
-    cells = [list(row) for row in rows]
+    cells = [[cell.translate(_VISIBLE | _BREAKS) for cell in row] for row in rows]
     widths = [max(_width(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = []
     for row in cells:

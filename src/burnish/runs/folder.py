@@ -171,6 +171,7 @@ def find_run(location: str, key: str = "run") -> tuple[RunFolder, Path | None]:
             path = path.parent
         if not (path / "config.yaml").is_file():
             raise RunError(f"{key}: {location} is no run folder: it holds no config.yaml")
+        _refuse_links(path)
         return RunFolder(path), None
     if path.suffix != ".ckpt":
         raise RunError(f"{key}: {location} is neither a run folder nor a checkpoint (*.ckpt)")
@@ -179,7 +180,17 @@ def find_run(location: str, key: str = "run") -> tuple[RunFolder, Path | None]:
         raise RunError(
             f"{key}: {location} lies in no run folder: {folder / 'config.yaml'} is missing"
         )
+    _refuse_links(folder)
     return RunFolder(folder), path
+
+
+def _refuse_links(folder: Path) -> None:
+    """What is written into a stranger's run folder must not end up where its links lead."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(parent, name)
+            if path.is_symlink():
+                raise RunError(f"{path}: is a link; a run folder holds its own files")
 
 
 def _nearest(path: Path) -> str:
