@@ -159,7 +159,10 @@ def lengths(page: Page, facts: Facts, tokens: ArrayLike, characters: ArrayLike) 
         ["all texts", *quantiles],
         [
             [name, *(Number(f"{value:,.0f}") for value in values.values())]
-            for name, values in ((texts["unit"], quantiles), ("characters", texts["characters"]))
+            for name, values in {
+                "characters": texts["characters"],
+                texts["unit"]: quantiles,
+            }.items()
         ],
     )
     page.table(
