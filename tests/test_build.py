@@ -8,8 +8,9 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional as F
 
-from burnish.build import build_data, build_loss, build_module, class_weights
+from burnish.build import build_data, build_loss, build_module
 from burnish.errors import ConfigError
+from burnish.nn.losses import class_weights
 from launch import TINY, composed
 
 COUNTS = [90, 30, 6]
@@ -90,23 +91,28 @@ def test_one_cycle_keeps_the_backbones_scale(tmp_path):
     assert rates["backbone_decay"] == pytest.approx(0.1 * rates["decay"])
 
 
-def test_the_weights_normalisation_becomes_the_datas(tmp_path, folder_root):
+class Expecting(torch.nn.Module):
+    """A net whose weights were trained with a normalisation of their own."""
+
+    normalisation = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+
+    def __init__(self, spec):
+        super().__init__()
+        self.head = torch.nn.Linear(3, spec.num_classes)
+
+
+def test_the_weights_normalisation_becomes_the_datas(folder_root):
     images = ("data=image_folder", f"data.root={folder_root}", "data.image_size=32", "name=x")
     config = composed(*images, "model=resnet18")
     data = build_data(config)
+    assert build_module(config, data).card["spec"]["mean"] == config["data"]["mean"]
+    config["model"] = {"_target_": "test_build.Expecting", "_partial_": True}
+    module = build_module(config, data, ["test_build"])
+    assert module.card["spec"]["mean"] == [0.1, 0.2, 0.3]
+    assert module.card["spec"]["std"] == [0.4, 0.5, 0.6]
     batch = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    module = build_module(config, data)
-    assert module.card["spec"]["mean"] == config["data"]["mean"]
-
-    class Pretrained(torch.nn.Module):
-        normalisation = ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-
-    data.normalise_by(*Pretrained.normalisation)
-    expected = (batch / 255 - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / torch.tensor(
-        [0.4, 0.5, 0.6]
-    ).view(3, 1, 1)
-    torch.testing.assert_close(data.preprocess(batch), expected)
-    assert data.spec.mean == (0.1, 0.2, 0.3)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in Expecting.normalisation)
+    torch.testing.assert_close(data.preprocess(batch), (batch / 255 - mean) / std)
 
 
 def test_a_sampler_reaches_the_training_loader_only(tmp_path):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -29,7 +29,7 @@ from burnish.learner.checkpoint import BestAndLast
 from burnish.learner.freeze import Freeze
 from burnish.learner.module import ClassifierModule, Schedule
 from burnish.learner.reproducible import Reproducible
-from burnish.nn.losses import MeanOverSamples
+from burnish.nn.losses import MeanOverSamples, class_weights
 from burnish.nn.optim import fused_by_default, parameter_groups
 from burnish.spec import Spec, TextSpec
 
@@ -215,31 +215,6 @@ def build_loss(node: Config, counts: Sequence[int], trusted: Sequence[str] = ())
     reduction = {"reduction": "none"} if mean else {}
     made: nn.Module = call(factory, "loss", weight=torch.tensor(weights), **reduction)
     return MeanOverSamples(made) if mean else made
-
-
-def class_weights(
-    asked: Literal["none", "balanced"] | Sequence[float] | None, counts: Sequence[int]
-) -> list[float] | None:
-    """One weight a class, or None.
-
-    Args:
-        asked: ``none``, ``balanced`` or the weights themselves.
-        counts: training samples of each class; a class without any weighs nothing.
-
-    Raises:
-        ConfigError: for a list of another length.
-    """
-    if asked in (None, "none"):
-        return None
-    if asked == "balanced":
-        present = sum(count > 0 for count in counts)
-        return [sum(counts) / (present * count) if count else 0.0 for count in counts]
-    if isinstance(asked, str) or len(asked) != len(counts) or not any(asked):
-        raise ConfigError(
-            f"loss.class_weights: must be none, balanced or a list with one weight for each of "
-            f"the {len(counts)} classes, not all 0, found {asked!r}"
-        )
-    return [float(weight) for weight in asked]
 
 
 def _optimizer_factory(node: Config, trusted: Sequence[str]) -> Callable[[nn.Module], Optimizer]:

@@ -146,3 +146,28 @@ def _check_shapes(logits_BC: Tensor, labels: Tensor) -> None:
             f"labels must be int64 [B] or float [B, C] for logits {list(logits_BC.shape)}, "
             f"found {labels.dtype} {list(labels.shape)}"
         )
+
+
+def class_weights(
+    asked: Literal["none", "balanced"] | Sequence[float] | None, counts: Sequence[int]
+) -> list[float] | None:
+    """One weight a class, or None.
+
+    Args:
+        asked: ``none``, ``balanced`` or the weights themselves.
+        counts: training samples of each class; a class without any weighs nothing.
+
+    Raises:
+        ConfigError: for a list of another length.
+    """
+    if asked in (None, "none"):
+        return None
+    if asked == "balanced":
+        present = sum(count > 0 for count in counts)
+        return [sum(counts) / (present * count) if count else 0.0 for count in counts]
+    if isinstance(asked, str) or len(asked) != len(counts) or not any(asked):
+        raise ConfigError(
+            f"loss.class_weights: must be none, balanced or a list with one weight for each of "
+            f"the {len(counts)} classes, not all 0, found {asked!r}"
+        )
+    return [float(weight) for weight in asked]
