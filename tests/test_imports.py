@@ -22,11 +22,12 @@ MAY_SEE = {
     "data": {"nn", "spec", "errors"},
     "learner": {"nn", "spec", "errors", "runs"},
     "build": {"data", "models", "nn", "learner", "spec", "errors", "config"},
+    "search": {"runs", "config", "errors"},
     "commands": {
         "build", "learner", "data", "models", "nn", "spec", "errors", "runs", "config",
-        "report",
+        "report", "search",
     },
-    "cli": {"commands", "config", "errors", "runs", "version"},
+    "cli": {"commands", "config", "errors", "runs", "search", "version"},
 }  # fmt: skip
 HEAVY = {"torch", "torchvision", "lightning", "torchmetrics", "optuna", "sklearn", "numpy"}
 

@@ -28,9 +28,10 @@ VERBS = {
     "eval": "score a run's checkpoint on a split of its data",
     "explore": "report on a data set: classes, sizes, duplicates, samples",
     "split": "cut a table or a folder of pictures into train, val and test tables",
+    "study": "look at a search: best trials, importances, a page of plots",
 }
 # These look at files: they take ordinary options, and nothing is composed.
-OF_FILES = ("split",)
+OF_FILES = ("split", "study")
 
 # What a full, foreign or missing disk answers.
 OF_THE_DISK = (
@@ -137,18 +138,20 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
     typed = list(sys.argv[1:])
     reached = False
 
-    def task(cfg: Any) -> float | None:
+    def task(cfg: Any) -> Any:
         nonlocal reached
         reached = True
+        register()  # a launcher may have brought this to another process
+        if _is_multirun():
+            from burnish.runs.job import as_single_run
+
+            with as_single_run(_program(launched), *_hydra_state()):
+                return _TASKS[verb](cfg)  # Hydra must see a job fail
         sys.argv = launched
         try:
-            value: float | None = _TASKS[verb](cfg)
-        except BurnishError as error:
-            # In a sweep Hydra must see it fail; in a single run it would only add lines to it.
-            if _is_multirun():
-                raise
+            return _TASKS[verb](cfg)
+        except BurnishError as error:  # Hydra would only add lines to it
             raise _Refused(error) from error
-        return value
 
     # For Hydra's own plugins, samplers of a sweep and the like; burnish's targets have their own.
     admitted = (
@@ -169,13 +172,26 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
     return 0
 
 
+def _program(launched: Sequence[str]) -> list[str]:
+    """The command line up to the overrides, without ``-m``."""
+    program = list(launched[:1]) if launched[0].endswith(".py") else list(launched[:2])
+    known, _ = _flags().parse_known_args(launched)
+    return [*program, "--config-dir", known.config_dir] if known.config_dir else program
+
+
+def _flags() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd")
+    return parser
+
+
 def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
     from burnish.config.check import check
     from burnish.config.compose import explain
+    from burnish.config.plain import resolved
+    from burnish.config.plain import trusted as trusted_packages
 
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--config-dir", "-cd")
-    known, rest = parser.parse_known_args(typed)
+    known, rest = _flags().parse_known_args(typed)
     dirs = [Path(known.config_dir)] if known.config_dir else []
     if dirs and not dirs[0].is_dir():
         return [f"--config-dir: {dirs[0]} is no folder"]
@@ -183,34 +199,92 @@ def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
     problems, applied = explain(verb, overrides, dirs)
     if problems and verb == "train" and applied is not None:
         with suppress(ConfigError):  # what does not resolve may follow from the problems found
-            return problems + check(_resolved(applied), _trusted(applied, overrides))
+            config = resolved(applied)
+            config.pop("search", None)
+            return problems + check(config, trusted_packages(applied, overrides))
     return problems or [" ".join(str(error).split())]
 
 
 # --- what is done with a composed configuration --------------------------------------------------
 
 
-def _train(cfg: Any) -> float | None:
+def _train(cfg: Any) -> Any:
     overrides, folder = _hydra_state()
     try:
+        trial = _trial(cfg)
         config, trusted = _checked_training(cfg, overrides)
         from burnish.commands.train import train
 
-        return train(config, folder, overrides, trusted, forget_refused=not _is_multirun())
+        multirun = _is_multirun()
+        outcome = train(
+            config,
+            folder,
+            _of_the_run(overrides),
+            trusted,
+            forget_refused=not multirun,
+            trial=trial,
+        )
+        if trial is not None:
+            return outcome
+        return outcome.values[0] if outcome.values and not _is_search(cfg) else outcome
     except BaseException as error:
         if isinstance(error, BurnishError) and _is_multirun():
-            _record(error, folder, overrides)
+            _record(error, folder, _of_the_run(overrides), quiet=_is_search(cfg))
         # Hydra made it before anything was checked.
         _discard(folder, Path(cfg.paths.outputs).absolute())
+        if _is_search(cfg) and isinstance(error, Exception):
+            # Plain values only: an exception would keep the net alive by its traceback.
+            from burnish.runs.outcome import Outcome, described
+
+            return Outcome(error=described(error))
         raise
 
 
-def _record(error: BurnishError, folder: Path, overrides: list[str]) -> None:
+def _is_search(cfg: Any) -> bool:
+    return cfg.get("search") is not None
+
+
+def _of_the_run(overrides: list[str]) -> list[str]:
+    """What a run's folder remembers: without what is the sweep's alone, its database say."""
+    return [o for o in overrides if not o.lstrip("+").startswith(("search.", "search="))]
+
+
+def _trial(cfg: Any) -> Any:
+    """The trial that this job is, if it is one of a search.
+
+    Raises:
+        ConfigError: if a search was chosen for a single run.
+    """
+    if not _is_search(cfg):
+        return None
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if first and not _is_multirun():
+        raise ConfigError("search: is for many runs: add -m (python src/train.py -m search=...)")
+    if cfg.search.trial is None:
+        return None
+    from hydra.core.hydra_config import HydraConfig
+    from hydra_plugins.burnish_sweeper.sweeper import make_pruner
+
+    from burnish.search.trial import Trial
+
+    return Trial(
+        number=cfg.search.trial if first else None,
+        study=cfg.search.study,
+        storage=cfg.search.storage,
+        against=tuple(cfg.search.against or ()),
+        pruner=make_pruner(HydraConfig.get().sweeper.pruner),
+    )
+
+
+def _record(
+    error: BurnishError, folder: Path, overrides: list[str], *, quiet: bool = False
+) -> None:
     """Say at once why a job of a multirun was refused, and keep it with the others."""
     from burnish.runs.folder import RunFolder
 
-    print(f"\njob {folder.name}: {' '.join(overrides)}", file=sys.stderr)
-    _report(error)
+    if not quiet:
+        print(f"\njob {folder.name}: {' '.join(overrides)}", file=sys.stderr)
+        _report(error)
     run = RunFolder(folder)
     run.write_yaml("overrides", overrides)
     run.update_result(status="failed", exception=str(error))
@@ -225,11 +299,14 @@ def _is_multirun() -> bool:
 
 def _checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], list[str]]:
     from burnish.config.check import check
+    from burnish.config.plain import resolved
+    from burnish.config.plain import trusted as trusted_packages
     from burnish.config.saved import continued
     from burnish.runs.folder import find_run
 
-    trusted = _trusted(cfg, overrides)
-    config = _resolved(cfg)
+    trusted = trusted_packages(cfg, overrides)
+    config = resolved(cfg)
+    config.pop("search", None)
     problems = []
     for key in ("resume", "init_from"):
         if config[key]:
@@ -248,11 +325,13 @@ def _checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], l
 def _eval(cfg: Any) -> None:
     from burnish.config.check import check_targets
     from burnish.config.evaluation import evaluated
+    from burnish.config.plain import resolved
+    from burnish.config.plain import trusted as trusted_packages
     from burnish.runs.folder import find_run
 
     overrides, _ = _hydra_state()
-    trusted = _trusted(cfg, overrides)
-    command_config = _resolved(cfg)
+    trusted = trusted_packages(cfg, overrides)
+    command_config = resolved(cfg)
     run, named = find_run(str(command_config["run"]))
     checkpoint = named or run.checkpoint(_which(command_config["checkpoint"]))
     saved = run.read_config()
@@ -267,11 +346,13 @@ def _eval(cfg: Any) -> None:
 
 def _explore(cfg: Any) -> None:
     from burnish.config.check import check_parts
+    from burnish.config.plain import resolved
+    from burnish.config.plain import trusted as trusted_packages
 
     overrides, folder = _hydra_state()
     try:
-        trusted = _trusted(cfg, overrides)
-        config = _resolved(cfg)
+        trusted = trusted_packages(cfg, overrides)
+        config = resolved(cfg)
         if problems := check_parts(config, trusted):
             raise ConfigError(problems)
         from burnish.commands.explore import explore
@@ -299,47 +380,6 @@ def _hydra_state() -> tuple[list[str], Path]:
     # Unresolved: an override may hold an interpolation, which is not Hydra's to resolve.
     overrides: Any = OmegaConf.to_container(state.overrides.task, resolve=False)
     return overrides, Path(state.runtime.output_dir)
-
-
-def _resolved(cfg: Any) -> dict[str, Any]:
-    """Plain containers, every interpolation replaced.
-
-    Raises:
-        ConfigError: for a value that is missing (``???``) or an interpolation that leads nowhere.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        missing = sorted(OmegaConf.missing_keys(cfg))
-        if missing:
-            raise ConfigError([f"{key}: a value is required: {key}=..." for key in missing])
-        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
-
-
-def _trusted(cfg: Any, overrides: list[str]) -> list[str]:
-    """The packages after ``trust=``, on the command line and nowhere else.
-
-    A configuration file, a run folder's least of all, cannot widen what may be executed.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    from burnish.config.targets import whitelist
-
-    named = [o for o in overrides if o.partition("=")[0] == "trust"]
-    if not named:
-        if cfg.trust:
-            raise ConfigError("trust: is accepted on the command line only: trust=[mypackage]")
-        return []
-    value: Any = OverridesParser.create().parse_override(named[-1]).value()
-    packages = [value] if isinstance(value, str) else [str(v) for v in value or []]
-    whitelist("", packages)  # refuses what is no package name
-    # As python -m does; at the end, so that nothing there can pass for an installed package.
-    if packages and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
-    return packages
 
 
 def _discard(folder: Path, outputs: Path) -> None:

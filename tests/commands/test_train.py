@@ -133,7 +133,8 @@ def test_training_moves_every_weight(run, tmp_path):
 
 def test_it_returns_the_best_value_of_the_monitor(tmp_path):
     (tmp_path / "a").mkdir()
-    best = train(composed(*TINY, "monitor=val/loss", "mode=min", "test=false"), tmp_path / "a")
+    config = composed(*TINY, "monitor=val/loss", "mode=min", "test=false")
+    (best,) = train(config, tmp_path / "a").values
     result = result_of(tmp_path / "a")
     with (tmp_path / "a" / "metrics.csv").open(newline="") as file:
         losses = [float(r["val/loss"]) for r in csv.DictReader(file) if r.get("val/loss")]

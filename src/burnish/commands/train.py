@@ -6,11 +6,12 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as pl
 import torch
@@ -28,8 +29,13 @@ from burnish.learner.module import ClassifierModule, load_weights, net_weights
 from burnish.learner.stop import StopOnSignal
 from burnish.runs.console import open_log, say, short, table
 from burnish.runs.folder import RunFolder, find_run
+from burnish.runs.outcome import Outcome
 from burnish.runs.weights import read_checkpoint, spec_of
 from burnish.spec import Spec, TextSpec
+
+if TYPE_CHECKING:  # a run of its own pays nothing for sweeps
+    from burnish.search.pruning import Pruning
+    from burnish.search.trial import Trial
 
 Config = Mapping[str, Any]
 
@@ -41,7 +47,8 @@ def train(
     trusted: Sequence[str] = (),
     *,
     forget_refused: bool = False,
-) -> float | None:
+    trial: Trial | None = None,
+) -> Outcome:
     """Train, keep the best checkpoint, score it.
 
     Args:
@@ -51,25 +58,26 @@ def train(
         trusted: packages that the configuration may name classes of.
         forget_refused: leave nothing of a run that was refused before its training began: for a
             person at the terminal the error is the answer, a sweep's record is its folders.
+        trial: of a study, which may prune it; the terminal is the sweep's then.
 
     Returns:
-        The best value of ``config["monitor"]``, for a sweep; None if it was never measured.
+        The best value of ``config["monitor"]``, if it was measured, and what else a sweep asks.
     """
     quiet()
     first = (
         int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("NODE_RANK", "0")) == 0
     )
     run = RunFolder(path)
-    open_log(path / "train.log" if first else None, quiet=not first)
+    open_log(path / "train.log" if first else None, quiet=not first or trial is not None)
     if not first:  # another process of the same run: the first one keeps the folder
-        return _fit(config, run, trusted, keep=lambda **_: None)
+        return _fit(config, run, trusted, trial, keep=lambda **_: None)
     if not config["resume"]:
         run.write_yaml("config", dict(config))
         run.write_yaml("overrides", list(overrides))
     started = time.monotonic()
     run.update_result(status="running", exception=None, pid=os.getpid())
     try:
-        best = _fit(config, run, trusted, keep=run.update_result)
+        outcome = _fit(config, run, trusted, trial, keep=run.update_result)
     except BaseException as error:
         if isinstance(error, BurnishError) and forget_refused and not run.began:
             open_log(None)
@@ -80,17 +88,24 @@ def train(
         run.update_result(status=status, seconds=_since(started), exception=text)
         if status == "interrupted" and (run.checkpoints / "last.ckpt").exists():
             say(f"interrupted; go on with: {_typed('train')} resume={short(path)}")
+        if trial is not None and not isinstance(error, BurnishError):
+            say(traceback.format_exc())  # a sweep goes on: the log is where it can be read
         raise
-    run.update_result(status="finished", seconds=_since(started))
-    return best
+    seconds = _since(started)
+    run.update_result(status="pruned" if outcome.pruned else "finished", seconds=seconds)
+    return replace(outcome, seconds=seconds)
 
 
 def _since(started: float) -> float:
     return round(time.monotonic() - started, 2)
 
 
-def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> float | None:
+def _fit(
+    config: Config, run: RunFolder, trusted: Sequence[str], trial: Trial | None, keep: Any
+) -> Outcome:
     stop = StopOnSignal(say)
+    pruning = _pruning(config, trial)
+    started = time.monotonic()
     stop.install()
     try:
         pl.seed_everything(config["seed"], workers=True, verbose=False)
@@ -103,13 +118,15 @@ def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> f
         step = _take_weights(start, module.net)
         checkpoint = str(start.path) if start and start.resumes else None
         del start
-        trainer = build_trainer(config, run.path, trusted, callbacks=[stop], resume_step=step)
+        callbacks = [stop] if pruning is None else [stop, pruning]
+        trainer = build_trainer(config, run.path, trusted, callbacks=callbacks, resume_step=step)
         _say_precision(config, trainer)
         keep(began=datetime.now(UTC).isoformat(timespec="seconds"))
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         best = _best(config, trainer, keep)
         if config["test"]:
             _test(config, trainer, module, data, keep)
+        values = () if best is None else (best, *_against(trial, trainer, module, data, started))
     except MisconfigurationException as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     except SIGTERMException as error:  # another process of this run got it first
@@ -117,7 +134,34 @@ def _fit(config: Config, run: RunFolder, trusted: Sequence[str], keep: Any) -> f
     finally:
         stop.uninstall()
     _next_commands(config, run, trainer)
-    return best
+    pruned = pruning is not None and pruning.pruned
+    return Outcome(values, pruned=pruned, epochs=trainer.current_epoch)
+
+
+def _pruning(config: Config, trial: Trial | None) -> Pruning | None:
+    """With several objectives there is no order in which a trial could fall behind."""
+    if trial is None or trial.against:
+        return None
+    from burnish.search.pruning import Pruning
+
+    return Pruning(trial.open(), config["monitor"])
+
+
+def _against(
+    trial: Trial | None,
+    trainer: pl.Trainer,
+    module: ClassifierModule,
+    data: DataModule,
+    started: float,
+) -> list[float]:
+    if trial is None or not trial.against:
+        return []
+    from burnish.search.objectives import further
+
+    device = trainer.strategy.root_device
+    inputs = next(iter(data.val_dataloader()))[0][:1].to(device)
+    net = module.net.to(device)
+    return further(trial.against, net, data.preprocess(inputs), time.monotonic() - started)
 
 
 @dataclass(frozen=True)

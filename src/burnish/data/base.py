@@ -11,16 +11,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
 
+from burnish.data import cutting, sharing
 from burnish.data.loading import Batch, EpochBatches, FileLoader, InMemory, Source, TableLoader
 from burnish.data.order import Sampling, draw
-from burnish.data.splits import Indices, stratified_fold, stratified_split, stratified_subset
 from burnish.errors import ConfigError, DataError
 from burnish.spec import Spec
 
@@ -56,7 +56,8 @@ class DataModule(pl.LightningDataModule):
     After :meth:`setup` it has: ``spec``; ``splits``, split name to source and rows; ``has_test``;
     ``class_counts``, split name to samples per class; ``val_indices``, rows of the training source
     (empty if the data set brings its own validation split); ``fingerprint``, a content hash;
-    ``notes``, one line each.
+    ``notes``, one line each. Inside :func:`burnish.data.sharing.shared` it gets all this from an
+    equal module that was set up before.
 
     Args:
         batch_size: training samples a step and process.
@@ -82,6 +83,12 @@ class DataModule(pl.LightningDataModule):
 
     # What test_dataloader serves: any split can be scored the way the test split is.
     evaluate_split: Literal["train", "val", "test"] = "test"
+    # Attributes that setup does not look at, so that modules share a state whatever they hold.
+    # A subclass elsewhere repeats ``for_loaders = ImageDataModule.for_loaders`` if that is so.
+    for_loaders: ClassVar[frozenset[str]] = frozenset(
+        {"batch_size", "eval_batch_size", "shuffle_seed", "sampler", "num_workers"}
+        | {"evaluate_split", "trainer"}
+    )
 
     spec: Spec
     has_test: bool
@@ -90,6 +97,12 @@ class DataModule(pl.LightningDataModule):
     fingerprint: str
     notes: list[str]
     splits: Splits
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Spare every ``prepare_data`` its work where the data is at hand."""
+        super().__init_subclass__(**options)
+        if own := vars(cls).get("prepare_data"):
+            cls.prepare_data = sharing.unless_at_hand(own)  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -183,8 +196,12 @@ class DataModule(pl.LightningDataModule):
             ConfigError: if the split or ``limit`` leaves too few samples.
             DataError: if files are missing or unreadable, or do not fit the adopted spec.
         """
-        if self.splits:
+        if self.splits or sharing.recall(self):
             return
+        with sharing.keeping(self):
+            self._read_and_describe()
+
+    def _read_and_describe(self) -> None:
         sources = self.read()
         self._refuse_other_classes(sources.class_names)
         splits = self._split(sources)
@@ -208,7 +225,9 @@ class DataModule(pl.LightningDataModule):
     def _split(self, sources: Sources) -> Splits:
         labels = sources.train.labels.numpy()
         if sources.val is None:
-            train, val = self._cut(labels)
+            train, val = cutting.cut(
+                labels, self.val_fraction, self.num_folds, self.fold, self.split_seed
+            )
         else:
             if self.num_folds is not None:
                 raise ConfigError(
@@ -216,38 +235,14 @@ class DataModule(pl.LightningDataModule):
                     "cross-validation is for data that validation is cut from"
                 )
             train, val = np.arange(len(labels)), np.arange(len(sources.val.labels))
+        train = cutting.limited(train, labels, self.limit, self.split_seed)
         splits = {
-            "train": (sources.train, torch.from_numpy(self._limited(train, labels))),
+            "train": (sources.train, torch.from_numpy(train)),
             "val": (sources.val or sources.train, torch.from_numpy(val)),
         }
         if sources.test is not None:
             splits["test"] = sources.test, torch.arange(len(sources.test.labels))
         return splits
-
-    def _cut(self, labels: Indices) -> tuple[Indices, Indices]:
-        if self.num_folds is None or self.fold is None:
-            key, value = "val_fraction", self.val_fraction
-            train, val = stratified_split(labels, self.val_fraction, self.split_seed)
-        else:
-            key, value = "num_folds", self.num_folds
-            train, val = stratified_fold(labels, self.num_folds, self.fold, self.split_seed)
-        if min(len(train), len(val)) == 0:
-            raise ConfigError(
-                f"data.{key}: {value} leaves {len(train)} samples for training and "
-                f"{len(val)} for validation"
-            )
-        return train, val
-
-    def _limited(self, rows: Indices, labels: Indices) -> Indices:
-        if self.limit is None or self.limit >= len(rows):
-            return rows
-        present = len(np.unique(labels[rows]))
-        if self.limit < present:
-            raise ConfigError(
-                f"data.limit: must leave a sample of each of the {present} classes, "
-                f"found {self.limit}"
-            )
-        return rows[stratified_subset(labels[rows], self.limit, self.split_seed)]
 
     def train_dataloader(self) -> Loader:
         """Shuffled batches, but in the stored order when the trainer overfits a few of them.

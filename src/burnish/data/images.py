@@ -45,6 +45,9 @@ class ImageDataModule(DataModule):
 
     # Whether a mirrored image still shows its class.
     mirror = True
+    for_loaders = DataModule.for_loaders | (
+        {"augment", "device_resident", "_resident", "_normaliser"}
+    )
 
     spec: ImageSpec
 
@@ -69,6 +72,7 @@ class ImageDataModule(DataModule):
         self.std = std
         self.augment = tuple(augment)
         self._resident: dict[int, Table] = {}
+        self._normaliser: Normaliser | None = None
         super().__init__(
             num_workers=_auto_workers() if num_workers is None else num_workers, **shared
         )
@@ -102,7 +106,6 @@ class ImageDataModule(DataModule):
             *self._normalisation(source, rows, channels),
             mirror=self.mirror,
         )
-        self._normaliser = Normaliser(spec.mean, spec.std)
         return spec, splits
 
     def _adopted_spec(self, channels: int) -> ImageSpec | None:
@@ -134,7 +137,7 @@ class ImageDataModule(DataModule):
     def normalise_by(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         """Take the normalisation that pretrained weights expect instead of this data's."""
         self.spec = replace(self.spec, mean=mean, std=std)
-        self._normaliser = Normaliser(mean, std)
+        self._normaliser = None
 
     def placed(self, source: Source, device: torch.device) -> Source:
         """A table on the device if it shall live there; moved once."""
@@ -175,6 +178,8 @@ class ImageDataModule(DataModule):
         Returns:
             float32 ``[B, C, height, width]`` of the spec.
         """
+        if self._normaliser is None:
+            self._normaliser = Normaliser(self.spec.mean, self.spec.std)
         return self._normaliser(self._resized(inputs))
 
     def _resized(self, images: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Sweeps: a study of Optuna whose trials are ordinary runs."""

@@ -1,0 +1,217 @@
+"""Where a study is kept: opened, created by whoever comes first, refused if it is another's."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from burnish.errors import ConfigError, RunError
+from burnish.search.space import Space
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
+# Workers that start together race for the tables; SQLite lets one write at a time.
+ATTEMPTS = 5
+SQLITE_TIMEOUT_SECONDS = 60
+
+
+def masked(url: str | None) -> str:
+    """The URL without its password, for messages and files."""
+    return "memory" if url is None else make_url(url).render_as_string(hide_password=True)
+
+
+def open_storage(url: str | None, *, create: bool = True) -> BaseStorage:
+    """The database behind a URL.
+
+    Args:
+        url: as SQLAlchemy has it; None: memory. ``postgresql://`` means the driver psycopg2.
+        create: make the file of an SQLite database if there is none.
+
+    Raises:
+        ConfigError: if it cannot be reached, is no database, or its driver is not installed.
+    """
+    if url is None:
+        return InMemoryStorage()
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError(
+            f"search.storage: {url!r} is no URL of a database: write sqlite:///path or "
+            "postgresql://user:password@host/name"
+        ) from error
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg2")
+    sqlite = parsed.get_backend_name() == "sqlite" and parsed.database
+    if sqlite:
+        file = Path(str(parsed.database))
+        if not create and not file.exists():
+            raise ConfigError(f"search.storage: {file} does not exist")
+        file.parent.mkdir(parents=True, exist_ok=True)
+    connect = {"timeout": SQLITE_TIMEOUT_SECONDS} if sqlite else {}
+    try:
+        storage: BaseStorage = _patiently(
+            lambda: RDBStorage(
+                parsed.render_as_string(hide_password=False),
+                engine_kwargs={"connect_args": connect},
+            )
+        )
+        return storage
+    except (NoSuchModuleError, ImportError) as error:
+        raise ConfigError(
+            f"search.storage: the driver of {masked(url)} is missing ({_first_line(error)}); "
+            "for PostgreSQL: pip install 'burnish[postgres]'"
+        ) from error
+    except DBAPIError as error:
+        raise ConfigError(
+            f"search.storage: {masked(url)} cannot be used: {_first_line(error.orig or error)}"
+        ) from error
+    except (SQLAlchemyError, RuntimeError) as error:
+        raise ConfigError(
+            f"search.storage: {masked(url)} cannot be used: {_first_line(error)}"
+        ) from error
+
+
+def _patiently(make: Any) -> Any:
+    for attempt in range(ATTEMPTS):
+        try:
+            return make()
+        except DBAPIError as error:
+            known = ("already exists", "UNIQUE", "unique", "locked", "duplicate key")
+            if attempt + 1 == ATTEMPTS or not any(word in str(error) for word in known):
+                raise
+            time.sleep(0.2 * 2**attempt)
+    raise AssertionError  # the last attempt raises or returns
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def open_study(
+    url: str | None,
+    name: str,
+    metrics: Sequence[str],
+    directions: Sequence[str],
+    space: Space,
+    fixed: dict[str, Any],
+    *,
+    sampler: BaseSampler,
+    pruner: BasePruner,
+) -> optuna.Study:
+    """The study of this name, created if it is not there.
+
+    Args:
+        url: see :func:`open_storage`.
+        name: of the study.
+        metrics: names of the objectives.
+        directions: ``minimize`` or ``maximize`` of each.
+        space: what varies.
+        fixed: dotted key to value of everything else that decides a trial's result.
+        sampler: draws parameters.
+        pruner: stops trials that fall behind.
+
+    Raises:
+        ConfigError: if it exists with other objectives, another space or another configuration:
+            values of different experiments must not be compared.
+    """
+    storage = open_storage(url)
+    known = {
+        s.study_name for s in optuna.get_all_study_summaries(storage, include_best_trial=False)
+    }
+    study: optuna.Study = _patiently(
+        lambda: optuna.create_study(
+            study_name=name,
+            storage=storage,
+            sampler=sampler,
+            pruner=pruner,
+            directions=[*directions],  # type: ignore[list-item]
+            load_if_exists=True,
+        )
+    )
+    plain = {"metrics": [*metrics], "space": space.to_dict(), "fixed": fixed}
+    if name in known and (problems := _differences(study, directions, plain)):
+        where = f"study {name!r} in {masked(url)}"
+        raise ConfigError(
+            [f"search.study: {where} {p}; choose another name: search.study=..." for p in problems]
+        )
+    for key, value in plain.items():
+        if study.user_attrs.get(key) != value:
+            study.set_user_attr(key, value)
+    with warnings.catch_warnings(action="ignore", category=ExperimentalWarning):
+        if study.metric_names != [*metrics]:
+            study.set_metric_names([*metrics])
+    return study
+
+
+def _differences(
+    study: optuna.Study, directions: Sequence[str], plain: dict[str, Any]
+) -> list[str]:
+    stored = study.user_attrs
+    theirs = [d.name.lower() for d in study.directions]
+    if theirs != [*directions]:
+        return [f"has the directions {', '.join(theirs)}, this search {', '.join(directions)}"]
+    if "space" not in stored:
+        # A worker that was killed between creating it and describing it leaves no trials.
+        return ["was not made by this sweeper"] if study.get_trials(deepcopy=False) else []
+    if stored["metrics"] != plain["metrics"]:
+        return [f"optimises {', '.join(stored['metrics'])}, this search "
+                f"{', '.join(plain['metrics'])}"]  # fmt: skip
+    return [
+        *_first_difference("searches", stored["space"], plain["space"]),
+        *_first_difference("was begun with", stored.get("fixed", {}), plain["fixed"]),
+    ]
+
+
+def _first_difference(verb: str, stored: dict[str, Any], asked: dict[str, Any]) -> list[str]:
+    keys = [k for k in (stored | asked) if stored.get(k, "nothing") != asked.get(k, "nothing")]
+    if not keys:
+        return []
+    key, more = keys[0], f" (and {len(keys) - 1} more differ)" if len(keys) > 1 else ""
+    had, has = stored.get(key, "nothing"), asked.get(key, "nothing")
+    return [f"{verb} {key}: {had}, this search has {has}{more}"]
+
+
+def open_existing(folder: Path, storage: str | None = None) -> optuna.Study:
+    """The study of a sweep's folder, to be looked at.
+
+    Args:
+        folder: of the sweep; it holds ``study.yaml``.
+        storage: its database, if the folder does not say it whole (a password is never written).
+
+    Raises:
+        RunError: if the folder belongs to no sweep or its database holds no such study.
+        ConfigError: if the database cannot be used.
+    """
+    path = folder / "study.yaml"
+    try:
+        said = yaml.safe_load(path.read_text(encoding="utf-8"))
+        name, url = str(said["study"]), storage or said["storage"]
+    except OSError as error:
+        raise RunError(f"{folder}: is no folder of a sweep: it holds no study.yaml") from error
+    except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
+        raise RunError(f"{path}: must say study and storage ({error})") from error
+    beside = folder / "study.db"
+    if storage is None and beside.is_file():
+        url = f"sqlite:///{beside}"  # the folder may have moved
+    if url is None:
+        raise RunError(
+            f"{path}: the study was kept in memory and is gone; or name its database: --storage URL"
+        )
+    try:
+        return optuna.load_study(study_name=name, storage=open_storage(str(url), create=False))
+    except KeyError as error:
+        raise RunError(f"{masked(str(url))}: holds no study {name!r}") from error

@@ -1,0 +1,45 @@
+"""What a job knows of the trial that it is, in the sweep's process or in another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import optuna
+from optuna.pruners import BasePruner
+
+from burnish.search.storage import open_storage
+
+# Studies that this process works on: its jobs take them from here instead of opening them anew.
+HERE: dict[tuple[str | None, str], optuna.Study] = {}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A job's trial.
+
+    Args:
+        number: in the study; None in the processes of a distributed run but the first, which
+            leave all decisions to it.
+        study: its name.
+        storage: URL of the study's database.
+        against: further objectives.
+        pruner: node of the configuration with the pruner's ``_target_``, for other processes.
+    """
+
+    number: int | None
+    study: str
+    storage: str | None
+    against: tuple[str, ...] = ()
+    pruner: BasePruner | None = None
+
+    def open(self) -> optuna.Trial | None:
+        """The trial in its study."""
+        if self.number is None:
+            return None
+        study = HERE.get((self.storage, self.study))
+        if study is None:
+            study = optuna.load_study(
+                study_name=self.study, storage=open_storage(self.storage), pruner=self.pruner
+            )
+        trial = study.get_trials(deepcopy=False)[self.number]
+        return optuna.Trial(study, trial._trial_id)
