@@ -232,7 +232,7 @@ def _train(cfg: Any) -> Any:
             _record(error, folder, _of_the_run(overrides), quiet=_is_search(cfg))
         # Hydra made it before anything was checked.
         _discard(folder, Path(cfg.paths.outputs).absolute())
-        if _is_search(cfg) and isinstance(error, Exception):
+        if _is_search(cfg) and isinstance(error, Exception) and (_is_multirun() or not _is_first()):
             # Plain values only: an exception would keep the net alive by its traceback.
             from burnish.runs.outcome import Outcome, described
 
@@ -242,6 +242,11 @@ def _train(cfg: Any) -> Any:
 
 def _is_search(cfg: Any) -> bool:
     return cfg.get("search") is not None
+
+
+def _is_first() -> bool:
+    """Whether this is the first process of its machine in a distributed run."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
 def _of_the_run(overrides: list[str]) -> list[str]:
@@ -257,7 +262,7 @@ def _trial(cfg: Any) -> Any:
     """
     if not _is_search(cfg):
         return None
-    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    first = _is_first()
     if first and not _is_multirun():
         raise ConfigError("search: is for many runs: add -m (python src/train.py -m search=...)")
     if cfg.search.trial is None:

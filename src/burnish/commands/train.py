@@ -127,6 +127,8 @@ def _fit(
         if config["test"]:
             _test(config, trainer, module, data, keep)
         values = () if best is None else (best, *_against(trial, trainer, module, data, started))
+        if trial is not None:
+            _log_parameters(config, trial, trainer, values)
     except MisconfigurationException as error:
         raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
     except SIGTERMException as error:  # another process of this run got it first
@@ -162,6 +164,17 @@ def _against(
     inputs = next(iter(data.val_dataloader()))[0][:1].to(device)
     net = module.net.to(device)
     return further(trial.against, net, data.preprocess(inputs), time.monotonic() - started)
+
+
+def _log_parameters(
+    config: Config, trial: Trial, trainer: pl.Trainer, values: Sequence[float]
+) -> None:
+    from burnish.search.hparams import log_parameters
+
+    opened = trial.open()
+    names = (config["monitor"], *trial.against)
+    if opened is not None:
+        log_parameters(trainer.loggers, opened.params, dict(zip(names, values, strict=False)))
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ class Theme:
             "xtick.major.size": 0, "ytick.major.size": 0, "axes.grid": True,
             "grid.color": self.grid, "grid.linewidth": 0.7, "axes.axisbelow": True,
             "legend.frameon": False, "legend.fontsize": 9,
+            # Class names are anybody's: a dollar is a dollar.
+            "text.parse_math": False,
         }  # fmt: skip
 
 

@@ -8,9 +8,10 @@ is for text inside pictures only.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 
-from matplotlib.font_manager import FontProperties, findfont, fontManager
+from matplotlib.font_manager import FontProperties, findfont, findSystemFonts, fontManager
 from matplotlib.ft2font import FT2Font
 
 OWN = "DejaVu Sans"
@@ -28,7 +29,7 @@ def families(texts: Iterable[str]) -> tuple[str, ...]:
     """The font families to draw these texts with, for ``font.family``; one is enough for most."""
     missing = _letters(texts) - _drawn_by(OWN)
     chosen = [OWN]
-    for family in _installed():
+    for family in _installed() if missing else ():
         if not missing:
             break
         if found := missing & _drawn_by(family):
@@ -58,6 +59,12 @@ def _letters(texts: Iterable[str]) -> set[str]:
 
 @cache
 def _installed() -> tuple[str, ...]:
+    # Matplotlib's list is a cache of its first start: fonts that were installed since are missing.
+    known = {font.fname for font in fontManager.ttflist}
+    for path in findSystemFonts():
+        if path not in known:
+            with suppress(OSError, RuntimeError):
+                fontManager.addfont(path)
     names = {font.name for font in fontManager.ttflist}
     return tuple(family for family in CJK if family in names)
 

@@ -47,7 +47,7 @@ def painted(
 
     def png(theme: Theme) -> bytes:
         # Names are anybody's: a pair of dollar signs in them is no formula.
-        with rc_context({**theme.rc(fonts), "text.parse_math": False}):
+        with rc_context(theme.rc(fonts)):
             figure = Figure((width, height), layout="constrained")
             axes = figure.add_subplot()
             axes.set_title(title)
@@ -119,7 +119,8 @@ def plain(axis: XAxis | YAxis, *, log: bool = False, integer: bool = False) -> N
         set_scale = axis.axes.set_xscale if isinstance(axis, XAxis) else axis.axes.set_yscale
         set_scale("log")
         low, high = axis.get_view_interval()
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 50 * low else (1,), numticks=5))
+        subs = (1, 2, 5) if high < 8 * low else (1, 3) if high < 50 * low else (1,)
+        axis.set_major_locator(LogLocator(subs=subs, numticks=5))
         axis.set_minor_locator(NullLocator())
     else:
         axis.set_major_locator(MaxNLocator(4, integer=integer, min_n_ticks=1 if integer else 2))

@@ -156,12 +156,11 @@ def _space(page: Page, facts: StudyFacts, objective: int) -> None:
         drawn = study_space.parallel(facts, objective)
         page.pictures([_wide(drawn, f"parallel{suffix}")])
     pieces = [(p, study_space.piece(facts, p, objective)) for p in chosen[:MOST_PIECES]]
-    alt = "Points: {} over {}."
+    alt, width = f"Points: {facts.metrics[objective]} over ", round(96 * study_space.SLICE[0])
     page.pictures(
-        Picture(drawn.light, alt.format(facts.metrics[objective], one_line(p.name)), dark=drawn.dark,
-                width=round(96 * study_space.SLICE[0]))
+        Picture(drawn.light, alt + one_line(p.name), dark=drawn.dark, width=width)
         for p, drawn in pieces
-    )  # fmt: skip
+    )
     left_out = len(chosen) - len(pieces)
     rest = f" {left_out} less important parameters are left out." if left_out else ""
     page.text(f"The later a trial, the stronger its colour; the best in orange.{rest}")

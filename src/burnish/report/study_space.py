@@ -23,6 +23,7 @@ from burnish.report.study_words import number, short_names
 SLICE = (2.9, 2.2)  # inches: three beside each other on a page, one on a telephone
 MOST_LETTERS = 34  # in a row below a panel; more are turned
 MOST_COLUMNS = 12
+MOST_LINES = 500  # more are a solid area, and megabytes
 LOWEST_RUNG = -0.13  # where lines pass trials that do not have the parameter
 GOLDEN = 0.618034  # multiples of it spread evenly: jitter without chance
 
@@ -137,11 +138,11 @@ def parallel(facts: StudyFacts, objective: int = 0) -> Drawn:
     rails.append(_of_values(facts, values, objective))
     heights = np.array([[c.heights.get(n, LOWEST_RUNG) for c in rails] for n in sorted(values)])
     merit = heights[:, -1] if facts.maximise[objective] else 1 - heights[:, -1]
-    order = np.argsort(merit, kind="stable")
+    order = np.argsort(merit, kind="stable")[-MOST_LINES:]
     gap = bool((heights == LOWEST_RUNG).any())
 
     def paint(axes: Axes, theme: Theme) -> None:
-        strength = max(0.3, 0.85 - len(values) / 300)
+        strength = max(0.3, 0.85 - len(order) / 300)
         axes.add_collection(LineCollection(
             [_smooth(heights[i]) for i in order[:-1]], colors=shades(theme)(merit[order[:-1]]),
             linewidths=1, alpha=strength,
@@ -160,8 +161,9 @@ def parallel(facts: StudyFacts, objective: int = 0) -> Drawn:
         axes.spines["bottom"].set_visible(False)
 
     texts = [text for c in rails for _, text in [*c.ticks, (0, c.name)]]
-    width = min(max(4.6, 0.4 + 0.9 * len(rails)), 9.4)
-    return painted("Every trial through all parameters", paint, texts, width=width, height=3.6)
+    width = min(max(3.7, 0.4 + 0.9 * len(rails)), 9.4)
+    which = "Every trial" if len(order) == len(values) else f"The best {MOST_LINES} trials"
+    return painted(f"{which} through all parameters", paint, texts, width=width, height=3.6)
 
 
 def _of_values(facts: StudyFacts, values: dict[int, float], objective: int) -> Column:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import gc
+import pickle
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,8 @@ class InProcess:
     """One job after another in this process: imports and data sets are paid once.
 
     A configuration is composed once for every choice of groups; values are set on a copy of it,
-    which is what Hydra's own composition ends with and takes a tenth of its time.
+    which is what Hydra's own composition ends with and takes a tenth of its time. It is kept
+    pickled: reading it back takes a quarter of the time of a deep copy, and nothing leaks into it.
 
     Args:
         context: of Hydra.
@@ -64,7 +65,7 @@ class InProcess:
         self._task = task
         self._config = config
         self._groups = set(config.hydra.runtime.choices)
-        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._composed: dict[tuple[str, ...], bytes] = {}
         self._frozen = False
 
     def __call__(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
@@ -85,8 +86,9 @@ class InProcess:
         early = tuple(str(o.input_line) for o in parsed if not self._sets_a_value(o))
         if early not in self._composed:
             loader = self._context.config_loader
-            self._composed[early] = loader.load_sweep_config(self._config, [*early])
-        config = copy.deepcopy(self._composed[early])
+            composed = loader.load_sweep_config(self._config, [*early])
+            self._composed[early] = pickle.dumps(composed)
+        config: DictConfig = pickle.loads(self._composed[early])
         for override in late:
             key = override.key_or_group
             if OmegaConf.select(config, key, throw_on_missing=False, default=_ABSENT) is _ABSENT:

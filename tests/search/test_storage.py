@@ -1,0 +1,114 @@
+"""Where studies are kept: what cannot be used, and what belongs to another search, is refused."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from burnish.errors import ConfigError, RunError
+from burnish.search.space import read_space
+from burnish.search.storage import masked, open_existing, open_storage, open_study
+
+SPACE = read_space({"optimizer.lr": "interval(0, 1)"}, {}, ())
+
+
+def opened(url, **changes):
+    given = {
+        "metrics": ["val/accuracy"], "directions": ["maximize"], "space": SPACE,
+        "fixed": {"model._target_": "mlp", "trainer.max_epochs": 3},
+        "sampler": optuna.samplers.RandomSampler(), "pruner": optuna.pruners.NopPruner(),
+    }  # fmt: skip
+    return open_study(url, "s", **{**given, **changes})
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/deep/study.db"
+
+
+def test_the_second_opening_finds_the_first(url):
+    opened(url).add_trial(optuna.create_trial(value=0.5))
+    again = opened(url)
+    assert [t.value for t in again.trials] == [0.5]
+    assert again.metric_names == ["val/accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"directions": ["minimize"]}, "has the directions maximize, this search minimize"),
+        ({"directions": ["maximize", "minimize"]}, "this search maximize, minimize"),
+        ({"metrics": ["val/f1"]}, "optimises val/accuracy, this search val/f1"),
+        (
+            {"space": read_space({"optimizer.lr": "interval(0, 2)"}, {}, ())},
+            "searches optimizer.lr",
+        ),
+        (
+            {"fixed": {"model._target_": "cnn", "trainer.max_epochs": 3}},
+            "begun with model._target_",
+        ),
+        ({"fixed": {"model._target_": "mlp"}}, "trainer.max_epochs: 3, this search has nothing"),
+    ],
+)
+def test_another_search_under_the_same_name_is_refused(url, changes, words):
+    opened(url)
+    with pytest.raises(ConfigError) as caught:
+        opened(url, **changes)
+    assert words in str(caught.value)
+    assert "search.study=" in str(caught.value)
+
+
+def test_a_study_of_the_stock_sweeper_is_not_taken_over(url):
+    study = optuna.create_study(study_name="s", storage=open_storage(url), direction="maximize")
+    study.add_trial(optuna.create_trial(value=1.0))
+    with pytest.raises(ConfigError, match="was not made by this sweeper"):
+        opened(url)
+
+
+def test_a_file_that_is_no_database(tmp_path):
+    path = tmp_path / "x.db"
+    path.write_bytes(b"not a database at all, but long enough to be read as one" * 30)
+    with pytest.raises(ConfigError, match=r"x\.db cannot be used: file is not a database"):
+        opened(f"sqlite:///{path}")
+    assert path.read_bytes().startswith(b"not a database")
+
+
+def test_an_unreachable_server_is_named_without_its_password():
+    with pytest.raises(ConfigError) as caught:
+        opened("postgresql://me:secret@127.0.0.1:1/x")
+    assert "postgresql://me:***@127.0.0.1:1/x" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuchdb://host/x"])
+def test_a_url_of_nothing(url):
+    with pytest.raises(ConfigError, match=r"^search\.storage: "):
+        opened(url)
+
+
+def test_a_folder_knows_its_study_wherever_it_lies(tmp_path):
+    folder = tmp_path / "a"
+    opened(f"sqlite:///{folder}/study.db").add_trial(optuna.create_trial(value=0.5))
+    (folder / "study.yaml").write_text(f"study: s\nstorage: sqlite:///{folder}/study.db\n")
+    moved = folder.rename(tmp_path / "b")
+    assert [t.value for t in open_existing(moved).trials] == [0.5]
+
+
+def test_folders_that_are_of_no_sweep(tmp_path):
+    with pytest.raises(RunError, match=r"holds no study\.yaml"):
+        open_existing(tmp_path)
+    (tmp_path / "study.yaml").write_text("[1, 2")
+    with pytest.raises(RunError, match="must say study and storage"):
+        open_existing(tmp_path)
+    (tmp_path / "study.yaml").write_text("study: s\nstorage: null\n")
+    with pytest.raises(RunError, match="kept in memory"):
+        open_existing(tmp_path)
+    (tmp_path / "study.yaml").write_text(f"study: s\nstorage: sqlite:///{tmp_path}/no.db\n")
+    with pytest.raises(ConfigError, match="does not exist"):
+        open_existing(tmp_path)
+    assert not (tmp_path / "no.db").exists()
+
+
+def test_a_password_is_never_shown():
+    assert masked("postgresql://me:secret@host/x") == "postgresql://me:***@host/x"
+    assert masked(None) == "memory"
