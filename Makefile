@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all check format tensorboard bench clean
+.PHONY: help setup train test test-all test-postgres check format tensorboard bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,14 @@ train: $(STAMP) ## train the default experiment (digits, no download); make trai
 	$(BIN)/python src/train.py $(ARGS)
 
 test: $(STAMP) ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 -m 'not slow and not gpu'
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not gpu and not postgres'
 
 test-all: $(STAMP) ## all tests, the slow ones too
-	$(BIN)/python -m pytest -n 2 -m 'not gpu'
+	$(BIN)/python -m pytest -n 2 -m 'not gpu and not postgres'
+
+test-postgres: $(STAMP) ## two workers on a PostgreSQL server that the test starts (Debian: postgresql)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[postgres]'
+	$(BIN)/python -m pytest -m postgres
 
 check: $(STAMP) ## formatter, linter, strict type checker
 	$(BIN)/ruff format --check .

@@ -22,12 +22,12 @@ import io
 import multiprocessing
 import re
 import resource
-import statistics
 import sys
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import optuna
@@ -94,6 +94,7 @@ class BareOptuna:
     """Ask, draw, tell: nothing else."""
 
     def __init__(self, folder: Path) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.seconds: list[float] = []
         self._study = optuna.create_study(
             storage=f"sqlite:///{folder / 'bare.db'}",
@@ -125,13 +126,16 @@ def overhead(name: str, arguments: Sequence[str], trials: int) -> None:
         training.train = instead  # type: ignore[assignment]
         storage = f"sqlite:///{folder / 'study.db'}"
         run(folder, [text.format(trials=trials + 1, storage=storage) for text in arguments])
-        above = [1000 * (ours - its) for ours, its in zip(clock.seconds, bare.seconds, strict=False)]
+        ours, its = clock.seconds, bare.seconds
+        above = [1000 * (a - b) for a, b in zip(ours, its, strict=False)]
         ends = sorted({min(10, trials), trials // 2, trials})
-        growth = ", ".join(f"{statistics.median(above[max(0, n - 10):n]):.0f} at {n}" for n in ends)
-        print(
-            f"{name:<32}{1000 * statistics.median(clock.seconds):>8.1f}"
-            f"{1000 * statistics.median(bare.seconds):>8.1f}{statistics.median(above):>8.1f}   {growth}"
-        )
+        growth = ", ".join(f"{median(above[max(0, n - 10) : n]):.0f} at {n}" for n in ends)
+        cells = "".join(f"{value:>8.1f}" for value in (*milliseconds(ours, its), median(above)))
+        print(f"{name:<32}{cells}   {growth}")
+
+
+def milliseconds(*columns: Sequence[float]) -> list[float]:
+    return [1000 * median(seconds) for seconds in columns]
 
 
 OURS = ["search=random", "search.n_trials={trials}", "search.study=bench"]
@@ -162,19 +166,19 @@ def real(trials: int) -> None:
         run(folder, ["search=random", f"search.n_trials={trials + 1}", "search.study=bench"])
         # The first of each pays for imports and for reading the data.
         ours, its = clock.seconds[1:], direct[1:]
-        above = statistics.median(a - b for a, b in zip(ours, its, strict=False))
-        print(
-            f"{'MLP on digits, 1 epoch':<32}{1000 * statistics.median(ours):>8.0f}"
-            f"{1000 * statistics.median(its):>8.0f}{1000 * above:>8.0f}"
-        )
+        above = [a - b for a, b in zip(ours, its, strict=False)]
+        cells = "".join(f"{value:>8.0f}" for value in milliseconds(ours, its, above))
+        print(f"{'MLP on digits, 1 epoch':<32}{cells}")
 
 
 def memory(trials: int) -> None:
     """Resident memory after each trial; every tenth fails."""
     resident: list[float] = []
+    threads: list[int] = []
 
     def at_start(module: ClassifierModule) -> None:
-        resident.append(resident_mib())  # after as many trials as there are entries
+        resident.append(resident_mib())  # after as many trials as stand before it
+        threads.append(threading.active_count())
         if len(resident) % FAILS_EVERY == 0:
             large = torch.ones(LARGE)
             raise RuntimeError(f"a trial that fails with {large.numel():,} numbers at hand")
@@ -183,10 +187,14 @@ def memory(trials: int) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         arguments = ["search=random", f"search.n_trials={trials + 1}", "search.study=bench"]
         run(Path(temporary), arguments)
+        told = (Path(temporary) / "search" / "bench" / "trials.csv").read_text(encoding="utf-8")
+    if told.count(",failed,") != (trials + 1) // FAILS_EVERY:
+        raise RuntimeError(f"other trials failed than every tenth:\n{told}")
     marks = sorted({3, trials // 2, trials})
-    row = "".join(f"{resident[n]:>9.0f}" for n in marks)
-    print(f"{'trial':<32}" + "".join(f"{n:>9}" for n in marks) + f"{'growth':>9}")
-    print(f"{'resident memory, MiB':<32}{row}{resident[marks[-1]] - resident[3]:>9.1f}")
+    print(f"{'after trial':<32}" + "".join(f"{n:>9}" for n in marks) + f"{'growth':>9}")
+    for name, found in (("resident memory, MiB", resident), ("threads", threads)):
+        row = "".join(f"{found[n]:>9.0f}" for n in marks)
+        print(f"{name:<32}{row}{found[marks[-1]] - found[marks[0]]:>9.1f}")
 
 
 def resident_mib() -> float:
@@ -206,13 +214,14 @@ def alone(part: Callable[..., None], *arguments: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=100)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     parser.add_argument("--quick", action="store_true", help="few trials, to see that it works")
     given = parser.parse_args()
     trials = 12 if given.quick else given.trials
-    print(f"CPU ms a trial, median of {trials}     search    bare   above   above, the last 10", flush=True)
+    print(f"{'CPU ms a trial':<32}  search    bare   above   last 10 above", flush=True)
     alone(overhead, "burnish, search=random", OURS, trials)
     alone(overhead, "hydra/sweeper=optuna", STOCK, trials)
     print(f"\n{'CPU ms a trial':<32}  search  direct   above", flush=True)

@@ -22,7 +22,7 @@ MAY_SEE = {
     "data": {"nn", "spec", "errors"},
     "learner": {"nn", "spec", "errors", "runs"},
     "build": {"data", "models", "nn", "learner", "spec", "errors", "config"},
-    "search": {"runs", "config", "errors"},
+    "search": {"report", "runs", "config", "errors"},
     "commands": {
         "build", "learner", "data", "models", "nn", "spec", "errors", "runs", "config",
         "report", "search",

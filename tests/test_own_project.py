@@ -9,12 +9,12 @@ import pytest
 
 from launch import ROOT, launch, only_run, result_of
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "EXTENDING.md").read_text(encoding="utf-8")
 
 
 def files_of_the_readme() -> dict[str, str]:
-    """The files that README's section on own projects shows, by name."""
-    blocks = re.findall(r"```(?:python|yaml)\n# (my_project/\S+)\n(.*?)```", README, re.S)
+    """The files that EXTENDING.md shows, by name."""
+    blocks = re.findall(r"```(?:python|yaml)\n# (my_project/\S+)\n(.*?)```", PAGE, re.S)
     return {name.removeprefix("my_project/"): text for name, text in blocks}
 
 

@@ -43,7 +43,7 @@ def test_the_command_runs(line, run, tmp_path, mnist_root, cifar10_root, folder_
     verb, arguments = Path(words[1]).stem, words[2:]
     tiny.write_reviews(tmp_path / "reviews.csv", heading="label,review")
     tiny.write_labels(tmp_path / "labels.csv", folder_root)
-    roots = {"data=mnist": mnist_root, "data=cifar10": cifar10_root}
+    roots = {"data=mnist": mnist_root, "search=mnist": mnist_root, "data=cifar10": cifar10_root}
     extra = [f"data.root={root}" for choice, root in roots.items() if choice in arguments]
     if "data=cifar10" in arguments:
         extra.append("data.verify=false")
@@ -66,6 +66,9 @@ def test_the_command_runs(line, run, tmp_path, mnist_root, cifar10_root, folder_
             # mlp where the command leaves the model open or sweeps over it is fast enough.
             extra += [s for s in SHORT if s.partition("=")[0] != "trainer.max_epochs"]
             arguments = [a for a in arguments if a not in own_epochs] + ["trainer.max_epochs=1"]
+    if any(a.startswith("search=") for a in arguments):
+        arguments = [a for a in arguments if not a.startswith("search.n_trials")]
+        extra.append("search.n_trials=2")
     if f"init_from={run}" in arguments:
         extra.append("model=mlp")
     done = launch(verb, *arguments, *extra, cwd=tmp_path, timeout=300)

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,7 +19,7 @@ from typing import Any
 
 from burnish.config.paths import conf_dir
 from burnish.config.resolvers import register
-from burnish.errors import BurnishError, ConfigError, Interrupted
+from burnish.errors import BurnishError, ConfigError, DataError, Interrupted
 from burnish.runs.console import printable
 from burnish.version import __version__
 
@@ -143,9 +143,13 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
         reached = True
         register()  # a launcher may have brought this to another process
         if _is_multirun():
+            from burnish.config.typed import program
             from burnish.runs.job import as_single_run
 
-            with as_single_run(_program(launched), *_hydra_state()):
+            overrides, folder = _hydra_state()
+            # It may hold a password; the other processes of a job leave the database to the first.
+            overrides = [o for o in overrides if not o.lstrip("+").startswith("search.storage=")]
+            with as_single_run(program(launched), overrides, folder):
                 return _TASKS[verb](cfg)  # Hydra must see a job fail
         sys.argv = launched
         try:
@@ -172,27 +176,14 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
     return 0
 
 
-def _program(launched: Sequence[str]) -> list[str]:
-    """The command line up to the overrides, without ``-m``."""
-    program = list(launched[:1]) if launched[0].endswith(".py") else list(launched[:2])
-    known, _ = _flags().parse_known_args(launched)
-    return [*program, "--config-dir", known.config_dir] if known.config_dir else program
-
-
-def _flags() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--config-dir", "-cd")
-    return parser
-
-
 def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
     from burnish.config.check import check
     from burnish.config.compose import explain
     from burnish.config.plain import resolved
     from burnish.config.plain import trusted as trusted_packages
+    from burnish.config.typed import config_dirs
 
-    known, rest = _flags().parse_known_args(typed)
-    dirs = [Path(known.config_dir)] if known.config_dir else []
+    dirs, rest = config_dirs(typed)
     if dirs and not dirs[0].is_dir():
         return [f"--config-dir: {dirs[0]} is no folder"]
     overrides = [word for word in rest if not word.startswith("-")]
@@ -210,6 +201,7 @@ def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
 
 def _train(cfg: Any) -> Any:
     overrides, folder = _hydra_state()
+    started = time.monotonic()
     try:
         trial = _trial(cfg)
         config, trusted = _checked_training(cfg, overrides)
@@ -236,7 +228,11 @@ def _train(cfg: Any) -> Any:
             # Plain values only: an exception would keep the net alive by its traceback.
             from burnish.runs.outcome import Outcome, described
 
-            return Outcome(error=described(error))
+            return Outcome(
+                error=described(error),
+                seconds=round(time.monotonic() - started, 2),
+                refused=isinstance(error, DataError),
+            )
         raise
 
 

@@ -79,9 +79,7 @@ def write_project(root: Path) -> Path:
     (root / "mine.py").write_text(MINE)
     conf = root / "conf" / "model"
     conf.mkdir(parents=True)
-    (conf / "mine.yaml").write_text(
-        "_target_: mine.Net\n_partial_: true\nnumber: 0\nfault: null\n"
-    )
+    (conf / "mine.yaml").write_text("_target_: mine.Net\n_partial_: true\nnumber: 0\nfault: null\n")
     return root
 
 
@@ -115,9 +113,7 @@ class Sweep:
     def finished(self) -> list[FrozenTrial]:
         """Those that count: interrupted ones are tried again."""
         return [
-            t
-            for t in self.trials
-            if t.state.is_finished() and not t.user_attrs.get("interrupted")
+            t for t in self.trials if t.state.is_finished() and not t.user_attrs.get("interrupted")
         ]
 
     def failed(self) -> list[FrozenTrial]:

@@ -8,9 +8,9 @@ import time
 
 import pytest
 from optuna.trial import TrialState
+from sweeps import LR, OWN, Here, arguments, search, sweep_in, write_project
 
 from launch import start
-from sweeps import LR, OWN, Here, arguments, search, sweep_in, write_project
 
 
 @pytest.fixture
@@ -34,10 +34,10 @@ def assert_tried_again(sweep, numbers):
         assert again[number].user_attrs["attempt"] == 2
 
 
-def killed_and_gone_on(here, moment):
-    """A process that is killed in its third trial; this one goes on, and on."""
-    (here.cwd / "moment").write_text(f"{moment} KILL 3")
-    words = (*OWN, LR, "search.n_trials=5")
+def killed_and_gone_on(here, moment, *more):
+    """A process that is killed in its third trial; this one goes on."""
+    (here.cwd / "moment").write_text(moment)
+    words = (*OWN, LR, "search.n_trials=5", *more)
     assert search(*words, cwd=here.cwd).returncode == -signal.SIGKILL
     sweep = sweep_in(here.cwd)
     assert sweep.states() == ["COMPLETE", "COMPLETE", "RUNNING"]
@@ -57,7 +57,7 @@ def killed_and_gone_on(here, moment):
 
 
 def test_a_killed_search_goes_on_where_it_was_killed(project, here):
-    sweep = killed_and_gone_on(here, "training")
+    sweep = killed_and_gone_on(here, "training KILL 3")
     assert here(*OWN, LR, "search.n_trials=7").code == 0
     assert len(sweep.finished()) == 7
     before = len(sweep.trials)
@@ -70,7 +70,12 @@ def test_a_killed_search_goes_on_where_it_was_killed(project, here):
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["building", "validating"])
 def test_the_moment_of_the_kill_does_not_matter(project, here, moment):
-    killed_and_gone_on(here, moment)
+    killed_and_gone_on(here, f"{moment} KILL 3")
+
+
+@pytest.mark.slow
+def test_a_kill_while_parameters_are_drawn_loses_none(project, here):
+    killed_and_gone_on(here, "asking KILL 2", BY_CODE)
 
 
 @pytest.mark.slow
@@ -94,6 +99,33 @@ def test_kills_at_random_moments_lose_nothing(project, here):
     assert set(interrupted) <= attempts
 
 
+BY_CODE = "hydra.sweeper.custom_search_space=mine.extend"
+
+
+def test_a_space_by_code_needs_trust(project, here):
+    refused = here(LR, "search.n_trials=1", BY_CODE)
+    assert refused.code == 2
+    assert refused.err.startswith("error: hydra.sweeper.custom_search_space: mine.extend")
+    assert "trust=[mine]" in refused.err
+    done = here(*OWN, LR, "search.n_trials=1", BY_CODE)
+    assert done.code == 0, done.err
+    (trial,) = sweep_in(project).trials
+    assert set(trial.params) == {"optimizer.lr", "optimizer.weight_decay"}
+
+
+@pytest.mark.parametrize("lost", ["memory", "file"])
+def test_a_new_study_overwrites_no_run_of_a_former_one(here, lost):
+    """It begins again at trial 0, in a folder that holds another trial 0."""
+    words = (LR, "search.n_trials=2", *(["search.storage=null"] if lost == "memory" else []))
+    assert here(*words).code == 0
+    folder = sweep_in(here.cwd).folder
+    (folder / "study.db").unlink(missing_ok=True)
+    before = {path: path.read_bytes() for path in folder.glob("[0-9]*/**/*") if path.is_file()}
+    assert before
+    here(*words, "optimizer=sgd")
+    assert {path: path.read_bytes() for path in before if path.is_file()} == before
+
+
 def test_ctrl_c_stops_a_search_that_goes_on_later(project, here):
     (project / "moment").write_text("training INT 2")
     words = (*OWN, LR, "search.n_trials=3")
@@ -111,7 +143,7 @@ def test_ctrl_c_stops_a_search_that_goes_on_later(project, here):
 
 ERRORS = {
     3: "nan",
-    5: "KeyError: \"the user's own mistake\"",
+    5: 'KeyError: "the user\'s own mistake"',
     7: "OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB",
 }
 
@@ -162,6 +194,7 @@ MISTAKES = {
     f"search=grid {LR}": "optimizer.lr: a grid needs separate values",
     f"{LR} test=true": "test: the test split is no guide",
     f"{LR} search.n_jobs=2": "search.n_jobs: 2 jobs at once need a launcher",
+    f"{LR} hydra.sweeper.n_trials=3": "hydra.sweeper.n_trials: ",
     f"{LR} search.storage=postgresql://me:secret@localhost:1/x": "search.storage: postgresql://me:",
     "": "search.space: is empty",
 }

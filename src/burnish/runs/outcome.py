@@ -18,6 +18,7 @@ class Outcome:
         error: why it failed; "" if it did not.
         epochs: trained.
         seconds: that it took.
+        refused: whether it failed for its data, which other trials share.
     """
 
     values: tuple[float, ...] = ()
@@ -25,6 +26,7 @@ class Outcome:
     error: str = ""
     epochs: int = 0
     seconds: float = 0.0
+    refused: bool = False
 
 
 def described(error: BaseException) -> str:

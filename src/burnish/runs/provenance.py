@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,13 @@ def provenance(seed: int, data: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@cache
 def git_state(folder: Path) -> dict[str, str] | None:
-    """Commit and uncommitted difference of the repository around ``folder``; None without one."""
+    """Commit and uncommitted difference of the repository around ``folder``; None without one.
+
+    Asked once in a process: its modules are those of its start, whatever is edited meanwhile, so
+    the later trials of a sweep run the code that the first one found.
+    """
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
         return None
@@ -64,6 +70,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from filelock import FileLock
+from optuna.trial import FrozenTrial, TrialState
 
 from burnish.errors import RunError, TrainingError
 from burnish.runs.console import open_log, say, short, table
@@ -41,13 +43,20 @@ def finish(
         score: evaluates a run folder on the test split.
         seed: of the trials; repetitions count on from it.
     """
-    best = best_trials(study, study.get_trials(deepcopy=False))
+    trials = study.get_trials(deepcopy=False)
+    best = best_trials(study, trials)
     if settings.final == "none" or not best:
         return
-    if settings.final == "eval":
-        _evaluate(folder / str(best[0].number), score)
-    else:
-        _retrain(best[0], space, settings, folder, launch, seed)
+    if any(trial.state == TrialState.RUNNING for trial in trials):
+        say(
+            f"\nother workers still run trials: the last of them does search.final={settings.final}"
+        )
+        return
+    with FileLock(folder / "final.lock"):
+        if settings.final == "eval":
+            _evaluate(folder / str(best[0].number), score)
+        else:
+            _retrain(best[0], space, settings, folder, launch, seed)
 
 
 def _evaluate(run: Path, score: Score) -> None:
@@ -60,7 +69,7 @@ def _evaluate(run: Path, score: Score) -> None:
 
 
 def _retrain(
-    best: optuna.trial.FrozenTrial,
+    best: FrozenTrial,
     space: Space,
     settings: Settings,
     folder: Path,

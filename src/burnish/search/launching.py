@@ -16,6 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from burnish.runs.outcome import Outcome, described
 
@@ -89,13 +90,13 @@ class InProcess:
             composed = loader.load_sweep_config(self._config, [*early])
             self._composed[early] = pickle.dumps(composed)
         config: DictConfig = pickle.loads(self._composed[early])
-        for override in late:
-            key = override.key_or_group
-            if OmegaConf.select(config, key, throw_on_missing=False, default=_ABSENT) is _ABSENT:
-                # Hydra words it, and knows of values that are missing (???).
-                return self._context.config_loader.load_sweep_config(self._config, [*overrides])
-            OmegaConf.update(config, key, override.value(), merge=True)
-        config.hydra.overrides.task = [o for o in overrides if not o.startswith("hydra")]
+        try:
+            for override in late:
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException:  # Hydra words it
+            return self._context.config_loader.load_sweep_config(self._config, [*overrides])
+        typed = [str(o.input_line) for o in parsed if not o.is_hydra_override()]
+        config.hydra.overrides.task = typed
         return config
 
     def _sets_a_value(self, override: Override) -> bool:
@@ -170,6 +171,3 @@ def _outcome(returned: JobReturn) -> Outcome:
             return value
         return Outcome(error=f"the job returned {value!r}")
     return Outcome(error=described(value))
-
-
-_ABSENT = object()

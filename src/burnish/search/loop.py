@@ -57,6 +57,7 @@ class Loop:
     def run(self) -> None:
         """Run trials until the total is reached."""
         self._ended = self._failed = 0
+        self._dropped: set[int] = set()
         self._table = LiveTable(self.metrics, self.settings.n_trials)
         devices = Devices(self.settings.devices or (), self.settings.n_jobs)
         with Worker(self.study) as self._worker, closing(_Releasing(devices)):
@@ -148,8 +149,11 @@ class Loop:
         if self.settings.keep_checkpoints != "all":
             best = best_trials(self.study, trials)
             kept = best if self.settings.keep_checkpoints == "best" else []
-            ended = [t.number for t in trials if t.state.is_finished()]
-            drop_checkpoints(self.folder, kept, ended)
+            # Who was dropped never becomes the best again: the folders are gone through once.
+            ended = {t.number for t in trials if t.state.is_finished()}
+            outdone = ended - {t.number for t in kept} - self._dropped
+            drop_checkpoints(self.folder, outdone)
+            self._dropped |= outdone
         return trials
 
 

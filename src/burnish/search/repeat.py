@@ -13,6 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from burnish.config.rules import leaves
+from burnish.config.typed import program
 
 # Not the search's business: a repeated run is scored on the test split and keeps its own folder.
 LEFT_OUT = ("test", "search.", "hydra.", "paths.")
@@ -66,6 +67,7 @@ def _text(value: Any) -> str:
 
 
 def _program() -> list[str]:
-    if sys.argv[0].endswith(".py"):
-        return ["python", sys.argv[0]]
-    return ["burnish", "train"]
+    typed = program(
+        sys.argv if sys.argv[0].endswith(".py") else ["burnish", "train", *sys.argv[1:]]
+    )
+    return ["python", *typed] if sys.argv[0].endswith(".py") else typed

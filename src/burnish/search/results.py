@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +124,7 @@ def write_results(
         write_atomically(folder / "optimization_results.yaml", text)
 
 
-def drop_checkpoints(folder: Path, keep: Sequence[FrozenTrial], trials: Sequence[int]) -> None:
-    """Delete the checkpoints of trials that are not kept."""
-    kept = {trial.number for trial in keep}
+def drop_checkpoints(folder: Path, trials: Iterable[int]) -> None:
+    """Delete the checkpoints of trials, by number."""
     for number in trials:
-        if number not in kept:
-            shutil.rmtree(folder / str(number) / "checkpoints", ignore_errors=True)
+        shutil.rmtree(folder / str(number) / "checkpoints", ignore_errors=True)

@@ -207,6 +207,8 @@ def open_existing(folder: Path, storage: str | None = None) -> optuna.Study:
     beside = folder / "study.db"
     if storage is None and beside.is_file():
         url = f"sqlite:///{beside}"  # the folder may have moved
+    if storage is None and ":***@" in str(url):
+        raise RunError(f"{path}: {url}: the password is not kept here; say it: --storage URL")
     if url is None:
         raise RunError(
             f"{path}: the study was kept in memory and is gone; or name its database: --storage URL"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -25,14 +24,16 @@ from burnish.config.check import check
 from burnish.config.compose import COMPOSITION_ERRORS, explain
 from burnish.config.plain import resolved, trusted
 from burnish.config.rules import leaves
+from burnish.config.typed import config_dirs
 from burnish.errors import ConfigError, TrainingError
+from burnish.report.study_facts import StudyFacts
 from burnish.runs.console import open_log, say, short
 from burnish.runs.folder import write_atomically
 from burnish.search.final import Score, finish
 from burnish.search.launching import ByLauncher, InProcess, Launch
 from burnish.search.loop import Extend, Loop
 from burnish.search.repeat import repeated
-from burnish.search.results import STATES, best_trials, is_finished
+from burnish.search.results import is_finished
 from burnish.search.sampling import Grid, SeededByTrial
 from burnish.search.settings import Settings, settings
 from burnish.search.space import Space, read_space
@@ -46,6 +47,10 @@ OF_THE_MACHINE = (
     "data.cache_dir", "trainer.accelerator", "trainer.devices", "trainer.num_nodes",
     "trainer.strategy", "trainer.enable_", "trainer.default_root_dir",
 )  # fmt: skip
+# What the stock sweeper reads under other names; conf/search fills it in.
+STOCK_KEYS = {
+    "n_trials": "n_trials", "n_jobs": "n_jobs", "storage": "storage", "study_name": "study",
+}  # fmt: skip
 BASIC_LAUNCHER = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 
@@ -101,6 +106,7 @@ def search(
     inside = config.hydra.launcher._target_ == BASIC_LAUNCHER
     directions = _directions(config, given, parts, inside)
     space = read_space({**given.space, **parts.params}, given.when, arguments)
+    given = _within_grid(given, parts, space)
     jobs = InProcess(context, task, config)
     _refuse_what_fails(jobs, space, arguments)
     folder = Path(config.hydra.sweep.dir).absolute()
@@ -115,7 +121,8 @@ def search(
         sampler=_sampler(parts, space),
         pruner=parts.pruner,
     )
-    HERE[given.storage, given.study] = study
+    _refuse_runs_of_another(study, folder)
+    HERE[given.study] = study
     folder.mkdir(parents=True, exist_ok=True)
     _describe(study, given, folder, repeated(context.config_loader, config, arguments))
     launch: Launch = jobs
@@ -126,15 +133,14 @@ def search(
             )
         )
     extend: Extend | None = partial(parts.extend, config) if parts.extend else None
-    given = _within_grid(given, parts, space)
     try:
         with around():
             Loop(study, space, given, metrics, folder, launch, extend, parts.failing).run()
             open_log(folder / "sweep.log")
-            _sum_up(study, given, metrics, folder)
+            _sum_up(study, folder, kept=given.storage is not None)
             finish(study, space, given, folder, launch, score, int(config.seed))
     finally:
-        del HERE[given.storage, given.study]
+        del HERE[given.study]
         open_log(None)
 
 
@@ -148,7 +154,11 @@ def _settings(config: DictConfig) -> Settings:
 
 
 def _directions(config: DictConfig, given: Settings, parts: Parts, inside: bool) -> list[str]:
-    problems = []
+    problems = [
+        f"hydra.sweeper.{key}: is not read; write search.{ours}={value}"
+        for key, ours in STOCK_KEYS.items()
+        if (value := config.hydra.sweeper.get(key)) != getattr(given, ours)
+    ]
     direction = getattr(parts.direction, "name", parts.direction)
     expected = {"max": "maximize", "min": "minimize"}.get(config.mode)
     if direction not in ("maximize", "minimize"):
@@ -194,7 +204,7 @@ def _refuse_what_fails(jobs: InProcess, space: Space, arguments: Sequence[str]) 
         try:
             config = jobs.compose(overrides)
         except COMPOSITION_ERRORS as error:
-            found, _ = explain("train", overrides, _user_dirs())
+            found, _ = explain("train", overrides, config_dirs(sys.argv)[0])
             problems += found or [" ".join(str(error).split())]
             continue
         with open_dict(config):
@@ -204,13 +214,14 @@ def _refuse_what_fails(jobs: InProcess, space: Space, arguments: Sequence[str]) 
         raise ConfigError(list(dict.fromkeys(problems)))
 
 
-def _user_dirs() -> list[Path]:
-    typed = sys.argv
-    return [
-        Path(typed[i + 1])
-        for i, word in enumerate(typed[:-1])
-        if word in ("--config-dir", "-cd") and Path(typed[i + 1]).is_dir()
-    ]
+def _refuse_runs_of_another(study: optuna.Study, folder: Path) -> None:
+    """A database that was deleted, moved or kept in memory begins at trial 0 again."""
+    numbers = [int(path.name) for path in folder.glob("*") if path.name.isdecimal()]
+    if numbers and max(numbers) >= len(study.get_trials(deepcopy=False)):
+        raise ConfigError(
+            f"search.study: {short(folder)} holds runs that study {study.study_name!r} does not "
+            "know; choose another name, search.study=..., or move the folder away"
+        )
 
 
 def _identity(config: DictConfig, space: Space) -> dict[str, Any]:
@@ -265,7 +276,10 @@ def _within_grid(given: Settings, parts: Parts, space: Space) -> Settings:
 def _describe(study: optuna.Study, given: Settings, folder: Path, repeat: str) -> None:
     """Leave beside the trials what ``burnish study`` needs, and say what begins."""
     typed = ["python", *sys.argv] if sys.argv[0].endswith(".py") else ["burnish", *sys.argv[1:]]
-    hidden = [w if not w.startswith("search.storage=") else "search.storage=..." for w in typed]
+    hidden = [
+        w if not w.lstrip("+").startswith("search.storage=") else "search.storage=..."
+        for w in typed
+    ]
     for key, value in (
         ("command", shlex.join(hidden)),
         ("repeat", repeat),
@@ -287,29 +301,23 @@ def _describe(study: optuna.Study, given: Settings, folder: Path, repeat: str) -
         f"{short(folder)}\n")  # fmt: skip
 
 
-def _sum_up(study: optuna.Study, given: Settings, metrics: Sequence[str], folder: Path) -> None:
-    trials = study.get_trials(deepcopy=False)
-    counts = Counter(
-        "interrupted and tried again" if t.user_attrs.get("interrupted") else STATES[t.state]
-        for t in trials
-    )
-    epochs = sum(int(t.user_attrs.get("epochs") or 0) for t in trials)
-    say("\n" + ", ".join(f"{n} {state}" for state, n in counts.items()) + f"; {epochs:,} epochs")
-    best = best_trials(study, trials)
-    if not best:
-        raise _all_failed(trials, folder)
-    for trial in best[:10]:
-        values = "  ".join(f"{n} {v:.6g}" for n, v in zip(metrics, trial.values, strict=True))
-        say(f"best        trial {trial.number}: {values}")
-    overrides = shlex.join(best[0].user_attrs.get("overrides", []))
-    say(f"repeat      {study.user_attrs['repeat']} {overrides}")
-    say(f"look        burnish study {short(folder)}")
+def _sum_up(study: optuna.Study, folder: Path, *, kept: bool) -> None:
+    facts = StudyFacts(study)
+    counts = ", ".join(f"{count} {kind}" for kind, count in facts.counts.items() if count)
+    say(f"\n{counts}; {facts.epochs:,} epochs")
+    if not facts.ranked:
+        raise _all_failed(facts, folder)
+    for trial in facts.ranked[: 1 if facts.single else 10]:
+        values = zip(facts.metrics, trial.values, strict=True)
+        say(f"best        trial {trial.number}: {'  '.join(f'{n} {v:.6g}' for n, v in values)}")
+    say(f"repeat      {facts.repeat(facts.ranked[0])}")
+    if kept:
+        say(f"look        burnish study {short(folder)}")
 
 
-def _all_failed(trials: Sequence[optuna.trial.FrozenTrial], folder: Path) -> TrainingError:
-    reasons = Counter(str(t.user_attrs.get("error", "pruned")) for t in trials)
-    reason, count = reasons.most_common(1)[0]
+def _all_failed(facts: StudyFacts, folder: Path) -> TrainingError:
+    reason, trials = facts.failures[0] if facts.failures else ("pruned", [])
     return TrainingError(
-        f"search: none of {len(trials)} trials ended well; {count} of them: {reason}; each trial's "
-        f"train.log in {short(folder)} has the whole story"
+        f"search: none of {facts.ended} trials ended well; {len(trials)} of them: {reason}; what "
+        f"they left is in {short(folder)}"
     )

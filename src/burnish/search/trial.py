@@ -9,8 +9,8 @@ from optuna.pruners import BasePruner
 
 from burnish.search.storage import open_storage
 
-# Studies that this process works on: its jobs take them from here instead of opening them anew.
-HERE: dict[tuple[str | None, str], optuna.Study] = {}
+# The study that this process works on, by its name: jobs take it from here, not from the database.
+HERE: dict[str, optuna.Study] = {}
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Trial:
         """The trial in its study."""
         if self.number is None:
             return None
-        study = HERE.get((self.storage, self.study))
+        study = HERE.get(self.study)
         if study is None:
             study = optuna.load_study(
                 study_name=self.study, storage=open_storage(self.storage), pruner=self.pruner

@@ -19,6 +19,8 @@ from optuna.trial import FrozenTrial, TrialState
 # A worker on another machine that was silent for so long is dead.
 BEAT_SECONDS = 30
 SILENT_SECONDS = 300
+# Between being asked for and getting its worker's name a trial may wait for SQLite's lock.
+NAMELESS_SECONDS = 90
 # Parameters that took their process with them so often (the kernel kills what eats all memory)
 # are not tried again: the search would never end.
 MOST_ATTEMPTS = 4
@@ -120,7 +122,7 @@ def bury(study: optuna.Study, trials: Iterable[FrozenTrial]) -> list[int]:
 
 def _forgotten(trial: FrozenTrial) -> bool:
     begun = trial.datetime_start
-    return begun is not None and time.time() - begun.timestamp() > SILENT_SECONDS
+    return begun is not None and time.time() - begun.timestamp() > NAMELESS_SECONDS
 
 
 def requeue(study: optuna.Study, trial: FrozenTrial, reason: str) -> bool:

@@ -8,15 +8,19 @@ interrupted, results after every trial.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
+from hydra.utils import execution_whitelist, instantiate
 from hydra_plugins.hydra_optuna_sweeper.config import OptunaSweeperConf
 from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
 from omegaconf import MISSING, DictConfig, OmegaConf
+
+STOCK = "hydra_plugins.hydra_optuna_sweeper.*"
 
 
 @dataclass
@@ -85,11 +89,6 @@ class BurnishOptunaConf(OptunaSweeperConf):
     max_failure_rate: float = 1.0
 
 
-def make_pruner(node: Any) -> Any:
-    """The pruner of ``hydra.sweeper.pruner``."""
-    return instantiate(node, _execution_whitelist_=("optuna.pruners.*",), _convert_="all")
-
-
 class BurnishSweeper(OptunaSweeper):
     """Hands a search to :mod:`burnish.search.sweep`, once Hydra has set it up.
 
@@ -130,37 +129,61 @@ class BurnishSweeper(OptunaSweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the search."""
-        from burnish.search.sweep import search
+        from burnish.config.plain import trusted
+        from burnish.search.sweep import Parts, search
 
+        assert self.config is not None
+        assert self.hydra_context is not None
+        packages = trusted(self.config, arguments)
+        node: Any = OmegaConf.to_container(self.sampler, resolve=True)
+        seed = node.pop("seed", None)
+        parts = Parts(
+            sampler=_made({**node, "_partial_": True}, "optuna.samplers.*", STOCK),
+            pruner=make_pruner(self.pruner),
+            direction=self.direction,
+            seed=seed,
+            params=dict(self.params or {}),
+            extend=_extension(self.custom_search_space, packages),
+            failing=self.max_failure_rate,
+        )
         search(
             self.config,
             self.hydra_context,
             self.task_function,
             arguments,
-            self._parts(),
+            parts,
             around=_shared,
-            score=_score,
+            score=partial(_score, packages=packages),
         )
 
-    def _parts(self) -> Any:
-        from burnish.search.sweep import Parts
 
-        node = OmegaConf.to_container(self.sampler, resolve=True)
-        seed = node.pop("seed", None)
-        extend = self.custom_search_space
-        return Parts(
-            sampler=instantiate(
-                {**node, "_partial_": True},
-                _execution_whitelist_=("optuna.samplers.*", "hydra_plugins.hydra_optuna_sweeper.*"),
-                _convert_="all",
-            ),
-            pruner=make_pruner(self.pruner),
-            direction=self.direction,
-            seed=seed,
-            params=dict(self.params or {}),
-            extend=instantiate({"_target_": extend, "_partial_": True}) if extend else None,
-            failing=self.max_failure_rate,
+def make_pruner(node: Any) -> Any:
+    """The pruner of ``hydra.sweeper.pruner``."""
+    return _made(node, "optuna.pruners.*")
+
+
+def _made(node: Any, *admitted: str) -> Any:
+    return instantiate(
+        node, _execution_whitelist_=execution_whitelist(admitted, reset=True), _convert_="all"
+    )
+
+
+def _extension(name: str | None, packages: list[str]) -> Any:
+    if name is None:
+        return None
+    from burnish.config.targets import whitelist
+    from burnish.errors import ConfigError
+
+    if name.partition(".")[0] not in packages:
+        raise ConfigError(
+            f"hydra.sweeper.custom_search_space: {name} is code of yours: add "
+            f"trust=[{name.partition('.')[0]}] to the command line"
         )
+    try:
+        return _made({"_target_": name, "_partial_": True}, *whitelist("", packages))
+    except InstantiationException as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"hydra.sweeper.custom_search_space: {name}: {reason}") from error
 
 
 def _shared() -> Any:
@@ -170,13 +193,13 @@ def _shared() -> Any:
     return shared()
 
 
-def _score(folder: Path) -> None:
+def _score(folder: Path, packages: list[str]) -> None:
     """Score a trial's best checkpoint on the test split."""
     from burnish.commands.evaluate import evaluate
     from burnish.runs.folder import RunFolder
 
     run = RunFolder(folder)
-    evaluate(run.read_config(), run, run.checkpoint("best"), "test")
+    evaluate(run.read_config(), run, run.checkpoint("best"), "test", packages)
 
 
 for _name, _node in {
