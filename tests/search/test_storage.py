@@ -51,7 +51,8 @@ def test_the_second_opening_finds_the_first(url):
     ],
 )
 def test_another_search_under_the_same_name_is_refused(url, changes, words):
-    opened(url)
+    values = [0.5] * len(opened(url).directions)
+    opened(url).add_trial(optuna.create_trial(values=values))
     with pytest.raises(ConfigError) as caught:
         opened(url, **changes)
     assert words in str(caught.value)
@@ -112,3 +113,13 @@ def test_folders_that_are_of_no_sweep(tmp_path):
 def test_a_password_is_never_shown():
     assert masked("postgresql://me:secret@host/x") == "postgresql://me:***@host/x"
     assert masked(None) == "memory"
+
+
+def test_before_anything_counts_a_mistake_in_the_configuration_may_be_mended(url):
+    study = opened(url)
+    interrupted = optuna.create_trial(
+        state=optuna.trial.TrialState.FAIL, user_attrs={"interrupted": True}
+    )
+    study.add_trial(interrupted)
+    study.enqueue_trial({"optimizer.lr": 0.5})
+    assert opened(url, fixed={"data.root": "right"}).user_attrs["fixed"] == {"data.root": "right"}

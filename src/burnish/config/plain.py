@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from burnish.config.targets import whitelist
 from burnish.errors import ConfigError
@@ -22,10 +22,10 @@ def resolved(cfg: Any) -> dict[str, Any]:
         ConfigError: for a value that is missing (``???``) or an interpolation that leads nowhere.
     """
     try:
-        missing = sorted(OmegaConf.missing_keys(cfg))
-        if missing:
-            raise ConfigError([f"{key}: a value is required: {key}=..." for key in missing])
-        return OmegaConf.to_container(cfg, resolve=True)  # type: ignore[return-value]
+        return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except MissingMandatoryValue as error:
+        missing = sorted(OmegaConf.missing_keys(cfg)) or [str(error.full_key)]
+        raise ConfigError([f"{key}: a value is required: {key}=..." for key in missing]) from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
 

@@ -58,6 +58,12 @@ class Devices:
         """
         return [f"trainer.devices=[{self.claimed[job]}]"] if self.claimed else []
 
+    def __enter__(self) -> Devices:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
+
     def release(self) -> None:
         """Let others have them."""
         for lock in self._locks:

@@ -22,3 +22,4 @@ def log_parameters(
         if isinstance(logger, TensorBoardLogger):
             named = {f"best/{name}": value for name, value in metrics.items()}
             logger.log_hyperparams(dict(params), named)
+            logger.experiment.close()  # fit had closed it; this opened it again, with a thread

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from burnish.errors import DataError
 from burnish.runs.console import open_log, say
-from burnish.runs.outcome import Outcome
+from burnish.runs.outcome import Outcome, described
 from burnish.search.devices import Devices
 from burnish.search.launching import Job, Launch, quoted
 from burnish.search.results import (
@@ -24,6 +24,7 @@ from burnish.search.results import (
 )
 from burnish.search.settings import Settings
 from burnish.search.space import Space
+from burnish.search.trial import ASKED
 from burnish.search.workers import Worker, bury, requeue
 
 # Extends a trial by code: the stock sweeper's custom_search_space, config and log already bound.
@@ -59,8 +60,10 @@ class Loop:
         self._ended = self._failed = 0
         self._dropped: set[int] = set()
         self._table = LiveTable(self.metrics, self.settings.n_trials)
-        devices = Devices(self.settings.devices or (), self.settings.n_jobs)
-        with Worker(self.study) as self._worker, closing(_Releasing(devices)):
+        with (
+            Devices(self.settings.devices or (), self.settings.n_jobs) as devices,
+            Worker(self.study) as self._worker,
+        ):
             while trials := self._ask():
                 self._launch(trials, devices)
                 if self._failed > self.failing * self._ended:
@@ -89,6 +92,7 @@ class Loop:
             self.extend(trial)
             overrides += [f"{n}={v}" for n, v in trial.params.items() if n not in known]
         trial.set_user_attr("overrides", overrides)
+        ASKED[self.study.study_name, trial.number] = trial
         return trial
 
     def _launch(self, trials: Sequence[optuna.Trial], devices: Devices) -> None:
@@ -97,11 +101,14 @@ class Loop:
         try:
             for outcome in self.launch(jobs):
                 open_log(self.folder / "sweep.log")
+                if outcome.refused and self._ended == 0:
+                    raise DataError(outcome.error)  # no other trial would find its data either
                 self._tell(waiting.pop(0), outcome)
-        except BaseException:  # Ctrl-C, SIGTERM
+        except BaseException as error:  # Ctrl-C and SIGTERM are not Exceptions
             open_log(self.folder / "sweep.log")
             for trial in waiting:
-                requeue(self.study, _frozen(trial), "stopped by a signal")
+                requeue(self.study, _frozen(trial), described(error))
+                ASKED.pop((self.study.study_name, trial.number), None)
             self._write()
             say("stopped; the same command goes on, with the parameters of what was interrupted")
             raise
@@ -117,6 +124,7 @@ class Loop:
         return Job(self.folder / str(trial.number), overrides)
 
     def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
+        ASKED.pop((self.study.study_name, trial.number), None)
         error = outcome.error or self._wrong(outcome.values)
         self._ended += 1
         self._failed += bool(error)
@@ -155,14 +163,6 @@ class Loop:
             drop_checkpoints(self.folder, outdone)
             self._dropped |= outdone
         return trials
-
-
-@dataclass
-class _Releasing:
-    devices: Devices
-
-    def close(self) -> None:
-        self.devices.release()
 
 
 def _frozen(trial: optuna.Trial) -> FrozenTrial:

@@ -15,6 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
+from optuna.trial import TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
@@ -170,10 +171,12 @@ def _differences(
     if stored["metrics"] != plain["metrics"]:
         return [f"optimises {', '.join(stored['metrics'])}, this search "
                 f"{', '.join(plain['metrics'])}"]  # fmt: skip
-    return [
-        *_first_difference("searches", stored["space"], plain["space"]),
-        *_first_difference("was begun with", stored.get("fixed", {}), plain["fixed"]),
-    ]
+    other = _first_difference("searches", stored["space"], plain["space"])
+    trials = study.get_trials(deepcopy=False)
+    # Before anything counts, a mistake in the command may still be mended.
+    if any(t.state != TrialState.WAITING and not t.user_attrs.get("interrupted") for t in trials):
+        other += _first_difference("was begun with", stored.get("fixed", {}), plain["fixed"])
+    return other
 
 
 def _first_difference(verb: str, stored: dict[str, Any], asked: dict[str, Any]) -> list[str]:

@@ -38,7 +38,6 @@ from burnish.search.sampling import Grid, SeededByTrial
 from burnish.search.settings import Settings, settings
 from burnish.search.space import Space, read_space
 from burnish.search.storage import masked, open_study
-from burnish.search.trial import HERE
 
 # Keys by which the start of a search may differ from the one it goes on with.
 OF_THE_MACHINE = (
@@ -122,7 +121,6 @@ def search(
         pruner=parts.pruner,
     )
     _refuse_runs_of_another(study, folder)
-    HERE[given.study] = study
     folder.mkdir(parents=True, exist_ok=True)
     _describe(study, given, folder, repeated(context.config_loader, config, arguments))
     launch: Launch = jobs
@@ -140,7 +138,6 @@ def search(
             _sum_up(study, folder, kept=given.storage is not None)
             finish(study, space, given, folder, launch, score, int(config.seed))
     finally:
-        del HERE[given.study]
         open_log(None)
 
 

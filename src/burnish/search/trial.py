@@ -9,8 +9,9 @@ from optuna.pruners import BasePruner
 
 from burnish.search.storage import open_storage
 
-# The study that this process works on, by its name: jobs take it from here, not from the database.
-HERE: dict[str, optuna.Study] = {}
+# Trials that this process asked for, by study and number: its jobs take them from here, and need
+# not read the whole study again.
+ASKED: dict[tuple[str, int], optuna.Trial] = {}
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class Trial:
         """The trial in its study."""
         if self.number is None:
             return None
-        study = HERE.get(self.study)
-        if study is None:
-            study = optuna.load_study(
-                study_name=self.study, storage=open_storage(self.storage), pruner=self.pruner
-            )
+        if asked := ASKED.get((self.study, self.number)):
+            return asked
+        study = optuna.load_study(
+            study_name=self.study, storage=open_storage(self.storage), pruner=self.pruner
+        )
         trial = study.get_trials(deepcopy=False)[self.number]
         return optuna.Trial(study, trial._trial_id)

@@ -159,7 +159,8 @@ class BurnishSweeper(OptunaSweeper):
 
 def make_pruner(node: Any) -> Any:
     """The pruner of ``hydra.sweeper.pruner``."""
-    return _made(node, "optuna.pruners.*")
+    # Plain: for a node in its tree, instantiate copies the whole tree.
+    return _made(OmegaConf.to_container(node, resolve=True), "optuna.pruners.*")
 
 
 def _made(node: Any, *admitted: str) -> Any:
