@@ -84,7 +84,7 @@ class DataModule(pl.LightningDataModule):
     # What test_dataloader serves: any split can be scored the way the test split is.
     evaluate_split: Literal["train", "val", "test"] = "test"
     # Attributes that setup does not look at, so that modules share a state whatever they hold.
-    # A subclass elsewhere repeats ``for_loaders = ImageDataModule.for_loaders`` if that is so.
+    # A class elsewhere shares only if it says so: ``for_loaders = ImageDataModule.for_loaders``.
     for_loaders: ClassVar[frozenset[str]] = frozenset(
         {"batch_size", "eval_batch_size", "shuffle_seed", "sampler", "num_workers"}
         | {"evaluate_split", "trainer"}

@@ -6,12 +6,9 @@ one working directory, and have equal attributes before ``setup`` looks at its d
 and not constructor arguments, because these are what ``read`` and ``describe`` can see, however
 a class of somebody's own stores them.
 
-What cannot be known to be equal, or to stay as it is, is read anew for each module:
-
-- attributes other than plain values, containers of them, and burnish's own specs and transforms;
-- a ``setup`` of one's own, which may change what it was given in place;
-- a ``read`` that draws random numbers from a global generator, or leaves attributes behind;
-- sources of one's own, which may hold a file or a generator.
+A class of somebody else's shares if it says so, by a ``for_loaders`` of its own (see
+:class:`~burnish.data.base.DataModule`). An attribute that cannot be compared, anything but plain
+values, containers of them and burnish's own specs and transforms, means that nothing is shared.
 
 The trainer, the device's copy of a table, the loaders and their workers belong to one module and
 are never part of a state: a copy that outlived its trial would take the GPU's memory from the
@@ -22,7 +19,6 @@ from __future__ import annotations
 
 import functools
 import os
-import random
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,8 +29,6 @@ from pathlib import PurePath
 from types import FunctionType
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from burnish.data.loading import Source
@@ -117,11 +111,8 @@ def keeping(data: Shareable) -> Iterator[None]:
     if store is None or key is None:
         yield
         return
-    drawn = _generators()
     yield
-    sources = (source for source, _ in data.splits.values())
-    if _key(data) == key and _generators() == drawn and all(map(_ours, sources)):
-        store.keep(key, _handed_over(vars(data)))
+    store.keep(key, _handed_over(vars(data)))
 
 
 def unless_at_hand(prepare: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -148,11 +139,9 @@ def _handed_over(state: Mapping[str, Any]) -> State:
 def _key(data: Shareable) -> Hashable | None:
     """Equal for modules whose ``setup`` finds the same; None: cannot be known."""
     kind = type(data)
-    if not _ours(kind.setup):
+    if not (_ours(kind) or "for_loaders" in vars(kind)):
         return None
-    # Whether a read() of somebody else's leaves these alone is for them to say.
-    known = _ours(kind) or "for_loaders" in vars(kind)
-    ignored = {*STATE, *(kind.for_loaders if known else ())}
+    ignored = {*STATE, *kind.for_loaders}
     seen = {name: value for name, value in vars(data).items() if name not in ignored}
     try:
         return kind, os.getcwd(), _frozen(seen)  # noqa: PTH109  (relative paths depend on it)
@@ -185,10 +174,3 @@ def _frozen(value: object) -> Hashable:
 def _ours(thing: Any) -> bool:
     """Whether a class, function or object is defined in this package."""
     return str(thing.__module__).partition(".")[0] == _OURS
-
-
-def _generators() -> Hashable:
-    """Where the global generators stand."""
-    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  (others' draws)
-    drawn = torch.get_rng_state().numpy().tobytes()
-    return random.getstate(), drawn, (name, np.asarray(keys).tobytes(), *rest)
