@@ -107,8 +107,6 @@ def test_outside_every_module_reads():
     [
         {"brightness": 51}, {"split_seed": 1}, {"val_fraction": 0.2}, {"limit": 10},
         {"num_folds": 2, "fold": 0}, {"mean": [0.5], "std": [0.5]}, {"root": "elsewhere"},
-        # A read() that is not burnish's might look at any attribute.
-        {"batch_size": 8}, {"shuffle_seed": 1}, {"augment": [RandomCrop(1)]},
     ],
 )  # fmt: skip
 def test_another_argument_reads_again(changed: dict[str, Any]):
