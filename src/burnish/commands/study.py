@@ -142,7 +142,7 @@ def _rows(facts: StudyFacts, trials: Sequence[FrozenTrial]) -> list[list[str]]:
 
 
 def _tell_importances(facts: StudyFacts) -> None:
-    say("\nimportance of the parameters (PED-ANOVA)")
+    say("\nimportance of the parameters (fANOVA)")
     for objective, metric in enumerate(facts.metrics):
         found = facts.importances[objective]
         if not found:

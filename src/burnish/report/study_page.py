@@ -129,8 +129,9 @@ def _parameters(page: Page, facts: StudyFacts) -> None:
         page.text(sentence)
     if any(facts.importances):
         page.text(
-            "Importance by PED-ANOVA (Watanabe and others, 2023): how differently the best trials "
-            "choose a parameter from all trials. It says where a choice matters, not which."
+            "Importance by fANOVA (Hutter and others, 2014): the share of the differences between "
+            "complete trials that a parameter explains. It says where a choice matters, not which. "
+            "Parameters that only some trials have are not judged."
         )
         alt = "Bars: the importance of each parameter, in percent."
         page.pictures([chart(study_figures.importances(facts), "importances", alt)])
