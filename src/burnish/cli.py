@@ -224,7 +224,7 @@ def _train(cfg: Any) -> Any:
             _record(error, folder, _of_the_run(overrides), quiet=_is_search(cfg))
         # Hydra made it before anything was checked.
         _discard(folder, Path(cfg.paths.outputs).absolute())
-        if _is_search(cfg) and isinstance(error, Exception) and (_is_multirun() or not _is_first()):
+        if _is_search(cfg) and isinstance(error, Exception) and _is_multirun():
             # Plain values only: an exception would keep the net alive by its traceback.
             from burnish.runs.outcome import Outcome, described
 
@@ -233,6 +233,10 @@ def _train(cfg: Any) -> Any:
                 seconds=round(time.monotonic() - started, 2),
                 refused=isinstance(error, DataError),
             )
+        if _is_search(cfg) and not _is_first():
+            from burnish.runs.job import fail_after_the_first
+
+            fail_after_the_first()
         raise
 
 

@@ -8,14 +8,22 @@ shall repeat this job alone, in its folder. Afterwards nothing of it may be left
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import read_write
+
+# Lightning's thread of this name looks every 5 seconds, and kills this process, the sweep, if one
+# of the others has failed.
+OBSERVER = "child-process-observer"
+GRACE_SECONDS = 3
 
 
 @contextmanager
@@ -40,13 +48,32 @@ def as_single_run(program: Sequence[str], overrides: Sequence[str], folder: Path
             del os.environ[name]
         os.environ.update(environment)
         _leave_the_group()
+        _end_the_others()
+
+
+def fail_after_the_first() -> None:
+    """In another process than a job's first, which has failed: let the first one fail, and end it.
+
+    Leaving the group wakes it from whatever it waits for. If it cannot be woken, because it waits
+    for this process to join, the wait is over and Lightning ends both.
+    """
+    _leave_the_group()
+    time.sleep(2 * GRACE_SECONDS)
 
 
 def _leave_the_group() -> None:
     torch = sys.modules.get("torch")
-    if (
-        torch is not None
-        and torch.distributed.is_available()
-        and torch.distributed.is_initialized()
-    ):
+    if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _end_the_others() -> None:
+    for thread in threading.enumerate():
+        if thread.name == OBSERVER:
+            others: list[subprocess.Popen[bytes]] = thread._child_processes  # type: ignore[attr-defined]
+            for process in others:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(GRACE_SECONDS)
+                process.kill()
+                process.wait()
+            others.clear()  # the thread ends
