@@ -193,6 +193,9 @@ def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
             config = resolved(applied)
             config.pop("search", None)
             return problems + check(config, trusted_packages(applied, overrides))
+    if not problems and "INTERVAL_SWEEP" in str(error):
+        key = next((o.partition("=")[0] for o in overrides if "interval(" in o), "interval")
+        return [f"{key}: an interval is for a search: add search=default to the command"]
     return problems or [" ".join(str(error).split())]
 
 
@@ -276,6 +279,7 @@ def _trial(cfg: Any) -> Any:
         number=cfg.search.trial if first else None,
         study=cfg.search.study,
         storage=cfg.search.storage,
+        folder=Path(HydraConfig.get().sweep.dir),
         against=tuple(cfg.search.against or ()),
         pruner=make_pruner(HydraConfig.get().sweeper.pruner),
     )

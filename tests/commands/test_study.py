@@ -150,7 +150,7 @@ def test_what_is_refused(tmp_path: Path, searched: Path) -> None:
         main([str(tmp_path)])
     with pytest.raises(ConfigError, match="--top: must be at least 1, found 0"):
         main([str(searched), "--top", "0"])
-    with pytest.raises(ConfigError, match="no URL"):
+    with pytest.raises(ConfigError, match="nonsense does not exist"):
         main([str(searched), "--storage", "nonsense"])
 
 

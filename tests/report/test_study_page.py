@@ -160,7 +160,7 @@ def test_missing_importances_are_explained():
         add(constant, 0.5, {"model": ("mlp", "cnn")[n % 2], "model.dropout": n / 100})
         add(one, n, {"model.dropout": n / 100, "model": "mlp"})
     assert "at least 15 complete trials; there is 1" in StudyFacts(few).unsaid(0)
-    assert "the same val/accuracy" in StudyFacts(constant).unsaid(0)
+    assert "val/accuracy is the same" in StudyFacts(constant).unsaid(0)
     assert "fewer than two" in StudyFacts(one).unsaid(0)
     for study in (few, constant, one):
         assert StudyFacts(study).importances == [{}]
@@ -340,8 +340,8 @@ def degenerate(kind: str) -> optuna.Study:
         ("failed", "No trial is complete yet: 1 failed"),
         ("running", "1 running"),
         ("pruned", "1 pruned"),
-        ("constant", "every complete trial has the same val/accuracy"),
-        ("infinite", "every complete trial has the same val/accuracy"),
+        ("constant", "val/accuracy is the same in all complete trials"),
+        ("infinite", "val/accuracy is the same in all complete trials"),
         ("no parameter", "Best trial"),
     ],
 )

@@ -12,9 +12,7 @@ GOOD = {"study": "x"}
 
 
 def test_the_default_file_is_accepted_and_says_every_key():
-    node = composed("search=default", "name=x", "search.storage=null", "hydra.sweep.dir=d")[
-        "search"
-    ]
+    node = composed("search=default", "name=x")["search"]
     assert settings(node) == Settings(**node)
     assert set(node) == set(Settings.__dataclass_fields__)
 
@@ -23,8 +21,10 @@ def test_the_default_file_is_accepted_and_says_every_key():
     ("key", "value"),
     [
         ("study", ""), ("study", "a/b"), ("study", 3), ("n_trials", 0), ("n_trials", 2.5),
-        ("n_trials", True), ("n_jobs", 0), ("storage", "outputs/x.db"), ("storage", 3),
+        ("n_trials", True), ("n_jobs", 0), ("storage", "outputs/x.db"), ("storage", "x"),
+        ("storage", 3), ("against", "parameters"), ("trial", 3),
         ("keep_checkpoints", "some"), ("final", "test"), ("final_seeds", 2), ("against", ["size"]),
+        ("against", ["latency", "latency"]),
         ("devices", "gpu"), ("devices", []), ("devices", [0, 0]), ("devices", [-1]),
     ],
 )  # fmt: skip

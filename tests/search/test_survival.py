@@ -195,7 +195,7 @@ MISTAKES = {
     f"{LR} test=true": "test: the test split is no guide",
     f"{LR} search.n_jobs=2": "search.n_jobs: 2 jobs at once need a launcher",
     f"{LR} hydra.sweeper.n_trials=3": "hydra.sweeper.n_trials: ",
-    f"{LR} search.storage=postgresql://me:secret@localhost:1/x": "search.storage: postgresql://me:",
+    f"{LR} search.storage=postgresql://me:secret@localhost:1/x": "search.storage: postgresql+psycopg2://me:***@",
     "": "search.space: is empty",
 }
 
@@ -215,7 +215,7 @@ def test_a_file_that_is_no_database_is_named(here):
     file.write_text("optimizer.lr,accuracy\n" * 100)
     done = here(LR, f"search.storage=sqlite:///{file}")
     assert done.code == 2
-    assert done.err.startswith(f"error: search.storage: sqlite:///{file} cannot be used: ")
+    assert "study.db cannot be used: file is not a database" in done.err
     assert done.err.count("\n") == 1
     assert file.read_text() == "optimizer.lr,accuracy\n" * 100
 
@@ -244,7 +244,7 @@ def test_a_study_is_not_continued_with_another_experiment(here):
     for typed, answer in OTHERS.items():
         done = here(*([] if typed.startswith("optimizer.lr") else [LR]), *typed.split())
         assert done.code == 2, typed
-        assert "search.study: study 'tiny' in sqlite:///outputs/search/tiny/study.db" in done.err
+        assert "search.study: study 'tiny' in outputs/search/tiny/study.db" in done.err
         assert answer in done.err, done.err
         assert "choose another name: search.study=" in done.err
         assert "Traceback" not in done.err

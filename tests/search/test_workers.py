@@ -10,13 +10,13 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from burnish.search.storage import open_storage
+from burnish.search.storage import located, open_storage
 from burnish.search.workers import MOST_ATTEMPTS, Worker, bury, is_alive
 
 
 @pytest.fixture
 def study(tmp_path):
-    return optuna.create_study(study_name="s", storage=open_storage(f"sqlite:///{tmp_path}/s.db"))
+    return optuna.create_study(study_name="s", storage=open_storage(located("s.db", tmp_path)))
 
 
 def asked(study, worker):
@@ -41,9 +41,11 @@ def test_a_living_workers_trial_is_left_alone(study):
 def test_a_killed_workers_trial_is_tried_again(study, tmp_path):
     code = f"""
 import optuna, os, signal
-from burnish.search.storage import open_storage
+from burnish.search.storage import located, open_storage
 from burnish.search.workers import Worker
-study = optuna.load_study(study_name="s", storage=open_storage("sqlite:///{tmp_path}/s.db"))
+from pathlib import Path
+storage = open_storage(located("s.db", Path({str(tmp_path)!r})))
+study = optuna.load_study(study_name="s", storage=storage)
 with Worker(study) as worker:
     trial = study.ask(); trial.set_user_attr("worker", worker.id); trial.suggest_float("x", 0, 1)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -62,7 +64,7 @@ with Worker(study) as worker:
 
 def test_a_worker_of_another_machine_lives_by_its_heartbeat(study):
     for age, alive in ((10, True), (3600, False)):
-        beat = {"host": "elsewhere", "beat": time.time() - age}
+        beat = {"machine": "elsewhere", "beat": time.time() - age}
         assert is_alive("elsewhere-1", {"worker elsewhere-1": beat}) is alive
     assert not is_alive("unknown", {})
 
@@ -80,7 +82,7 @@ def test_parameters_that_kill_every_time_are_given_up(study):
 
 def test_only_one_of_two_workers_puts_it_back(study, tmp_path):
     asked(study, "gone-1")
-    other = optuna.load_study(study_name="s", storage=open_storage(f"sqlite:///{tmp_path}/s.db"))
+    other = optuna.load_study(study_name="s", storage=open_storage(located("s.db", tmp_path)))
     seen = other.get_trials(deepcopy=False)
     assert bury(study, study.trials) == [0]
     assert bury(other, seen) == []

@@ -16,6 +16,7 @@ from burnish.report.study_page import failure_rows, lead, nothing_complete, stud
 from burnish.report.study_words import number, one_line, short_names, shown
 from burnish.runs.console import open_log, printable, say, short, table
 from burnish.runs.folder import RunFolder
+from burnish.runs.outcome import described
 from burnish.search.storage import open_existing
 
 HELP = """\
@@ -50,13 +51,21 @@ def main(argv: Sequence[str]) -> int:
     folder = Path(options.folder)
     if not folder.is_dir():
         raise RunError(f"{folder}: is no folder; expected that of a search, outputs/search/<name>")
-    facts = StudyFacts(open_existing(folder, options.storage))
+    facts = _read(folder, options.storage)
     open_log(None)
     tell(facts, folder, options.top)
     if not options.no_page:
         path = study_page(facts, _evaluate(facts, folder)).write(folder)
         say(f"\npage        {short(path)}")
     return 0
+
+
+def _read(folder: Path, storage: str | None) -> StudyFacts:
+    study = open_existing(folder, storage)
+    try:
+        return StudyFacts(study)
+    except (LookupError, TypeError, ValueError) as error:  # values that Optuna never writes
+        raise RunError(f"{folder}: the study's database is damaged ({described(error)})") from error
 
 
 def _parser() -> argparse.ArgumentParser:

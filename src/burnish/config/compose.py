@@ -119,6 +119,13 @@ def _unapplied(
             hint = f"did you mean {near[0]}? " if near else ""
             return f"{key}: there is no {key}={wrong[0]}; {hint}choices: {', '.join(choices)}"
         return f"{key}: {_first_line(error)}"
+    if key.startswith("hydra/"):  # Hydra's own groups: it lists their choices itself
+        return f"{key}: {' '.join(str(error).split())}"
+    if key in ("search.space", "search.when"):
+        return (
+            f"{key}: stands in a file of conf/search; on the command line give the parameters "
+            "themselves: 'optimizer.lr=interval(0.001,0.1)'"
+        )
     known = groups | ({name for name, _ in _keys(config)} if config is not None else set())
     if key in known:
         return f"{key}: {_first_line(error)}"

@@ -164,7 +164,7 @@ class Page:
         for picture in self._pictures:
             if picture.name:
                 ending = "png" if picture.kind == "png" else "jpg"
-                (folder / f"{picture.name}.{ending}").write_bytes(picture.content)
+                write_atomically(folder / f"{picture.name}.{ending}", picture.content)
         path = folder / "index.html"
         write_atomically(path, self.html())
         return path

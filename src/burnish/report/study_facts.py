@@ -80,7 +80,7 @@ class StudyFacts:
         return {
             trial.number: "interrupted"
             if trial.user_attrs.get("interrupted") and trial.state == TrialState.FAIL
-            else _KINDS[trial.state]
+            else _kind(trial)
             for trial in self.trials
         }
 
@@ -166,7 +166,7 @@ class StudyFacts:
                 f"there {'is' if len(values) == 1 else 'are'} {len(values)}."
             )
         if len(finite) < 2:
-            return f"No importances: every complete trial has the same {self.metrics[objective]}."
+            return f"No importances: {self.metrics[objective]} is the same in all complete trials."
         if len(self.judged) < 2:
             return "No importances: fewer than two parameters vary in all trials."
         return ""
@@ -211,6 +211,9 @@ class StudyFacts:
         start, overrides = self.attributes.get("repeat"), trial.user_attrs.get("overrides")
         if not isinstance(start, str) or not isinstance(overrides, list):
             return ""
+        # Whoever wrote the study may have written this: it must be words, and begin as ours do.
+        if shlex.join(words := _split(start)) != start or not _is_ours(words):
+            return ""
         return printable(f"{start} {shlex.join(map(str, overrides))}".strip())
 
 
@@ -221,6 +224,14 @@ _KINDS = {
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
 }
+
+
+def _kind(trial: FrozenTrial) -> str:
+    """A complete trial without values is none: somebody else wrote it."""
+    lost = trial.state == TrialState.COMPLETE and not trial.values
+    return "failed" if lost else _KINDS[trial.state]
+
+
 KINDS = ("complete", "pruned", "failed", "interrupted", "running", "waiting")
 
 
@@ -244,6 +255,19 @@ def front(trials: Sequence[FrozenTrial], maximise: Sequence[bool]) -> list[Froze
         for trial in trials
         if not any(dominates(cost, costs[trial.number]) for cost in costs.values())
     ]
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return []
+
+
+def _is_ours(words: Sequence[str]) -> bool:
+    if words[:1] == ["python"]:
+        return len(words) > 1 and words[1].endswith("train.py")
+    return words[:2] == ["burnish", "train"]
 
 
 def best_so_far(values: Iterable[float], maximise: bool) -> list[float]:

@@ -95,7 +95,7 @@ def curves(facts: StudyFacts) -> Drawn:
         _legend_of_lines(axes, theme, facts, best)
         if ends:
             axes.set_ylim(*bounds([*ends, *(min(_finite(t)[1]) for t in lines)], facts.maximise[0]))
-        axes.set_xlabel("epoch, counted from 0")
+        axes.set_xlabel("epoch")
         axes.set_ylabel(metric)
         plain(axes.yaxis)
         counted(axes)

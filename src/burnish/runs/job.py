@@ -39,11 +39,15 @@ def as_single_run(program: Sequence[str], overrides: Sequence[str], folder: Path
     with read_write(state.hydra.run):
         state.hydra.run.dir = str(folder)  # Lightning hands it on
     argv, environment = sys.argv, dict(os.environ)
-    sys.argv = [*program, *overrides]
+    sys.argv = [str(Path(program[0]).absolute()), *program[1:], *overrides]
+    # In a launcher's worker the main module is the launcher's, and Lightning would start that.
+    main = sys.modules["__main__"]
+    spec, main.__spec__ = main.__spec__, None
     try:
         yield
     finally:
         sys.argv = argv
+        main.__spec__ = spec
         for name in os.environ.keys() - environment.keys():
             del os.environ[name]
         os.environ.update(environment)

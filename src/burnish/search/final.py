@@ -54,16 +54,21 @@ def finish(
         return
     with FileLock(folder / "final.lock"):
         if settings.final == "eval":
-            _evaluate(folder / str(best[0].number), score)
+            _evaluate(folder / str(best[0].number), best[0].value, score)
         else:
             _retrain(best[0], space, settings, folder, launch, seed)
 
 
-def _evaluate(run: Path, score: Score) -> None:
+def _evaluate(run: Path, value: float | None, score: Score) -> None:
     say(f"\nthe best trial's checkpoint on the test split, {short(run)}")
     if not (run / "checkpoints" / "best.ckpt").is_file():
         raise RunError(
             f"search.final: {short(run)} holds no checkpoint here; the worker that ran it has it"
+        )
+    if (now := RunFolder(run).read_json("result")["best"]["value"]) != value:
+        raise RunError(
+            f"search.final: {short(run)} was trained on since: {now}, in the search {value}; use "
+            "search.final=retrain"
         )
     score(run)
 

@@ -64,27 +64,32 @@ class Loop:
             Devices(self.settings.devices or (), self.settings.n_jobs) as devices,
             Worker(self.study) as self._worker,
         ):
-            while trials := self._ask():
-                self._launch(trials, devices)
-                if self._failed > self.failing * self._ended:
-                    say(
-                        f"{self._failed} of {self._ended} trials failed, more than max_failure_rate"
-                    )
-                    break
+            self._held: list[optuna.Trial] = []
+            try:
+                while self._ask():
+                    self._launch(devices)
+                    if self._failed > self.failing * self._ended:
+                        say(f"{self._failed} of {self._ended} failed, more than max_failure_rate")
+                        break
+            except BaseException as error:  # Ctrl-C and SIGTERM are not Exceptions
+                self._give_back(described(error))
+                raise
 
-    def _ask(self) -> list[optuna.Trial]:
-        """As many trials as run at once, unless the total is reached before."""
+    def _ask(self) -> bool:
+        """Hold as many trials as run at once, unless the total is reached before."""
         trials = self.study.get_trials(deepcopy=False)
         if buried := bury(self.study, trials):
             numbers = ", ".join(map(str, buried))
             say(f"interrupted before: trials {numbers}; their parameters are tried again")
             trials = self.study.get_trials(deepcopy=False)
         taken = sum(is_finished(t) or t.state == TrialState.RUNNING for t in trials)
-        count = min(self.settings.n_jobs, self.settings.n_trials - taken)
-        return [self._drawn() for _ in range(count)]
+        for _ in range(min(self.settings.n_jobs, self.settings.n_trials - taken)):
+            self._draw()
+        return bool(self._held)
 
-    def _drawn(self) -> optuna.Trial:
+    def _draw(self) -> None:
         trial = self.study.ask()
+        self._held.append(trial)
         trial.set_user_attr("worker", self._worker.id)
         overrides = self.space.suggest(trial)
         if self.extend is not None:
@@ -93,25 +98,23 @@ class Loop:
             overrides += [f"{n}={v}" for n, v in trial.params.items() if n not in known]
         trial.set_user_attr("overrides", overrides)
         ASKED[self.study.study_name, trial.number] = trial
-        return trial
 
-    def _launch(self, trials: Sequence[optuna.Trial], devices: Devices) -> None:
-        waiting = [*trials]
-        jobs = [self._job(trial, devices.override(i)) for i, trial in enumerate(trials)]
-        try:
-            for outcome in self.launch(jobs):
-                open_log(self.folder / "sweep.log")
-                if outcome.refused and self._ended == 0:
-                    raise DataError(outcome.error)  # no other trial would find its data either
-                self._tell(waiting.pop(0), outcome)
-        except BaseException as error:  # Ctrl-C and SIGTERM are not Exceptions
+    def _launch(self, devices: Devices) -> None:
+        jobs = [self._job(trial, devices.override(i)) for i, trial in enumerate(self._held)]
+        for outcome in self.launch(jobs):
             open_log(self.folder / "sweep.log")
-            for trial in waiting:
-                requeue(self.study, _frozen(trial), described(error))
-                ASKED.pop((self.study.study_name, trial.number), None)
-            self._write()
-            say("stopped; the same command goes on, with the parameters of what was interrupted")
-            raise
+            if outcome.refused and self._ended == 0:
+                raise DataError(outcome.error)  # no other trial would find its data either
+            self._tell(self._held[0], outcome)
+            ASKED.pop((self.study.study_name, self._held.pop(0).number), None)
+
+    def _give_back(self, reason: str) -> None:
+        open_log(self.folder / "sweep.log")
+        for trial in self._held:
+            requeue(self.study, _frozen(trial), reason)
+            ASKED.pop((self.study.study_name, trial.number), None)
+        self._write()
+        say("stopped; the same command goes on, with the parameters of what was interrupted")
 
     def _job(self, trial: optuna.Trial, device: Sequence[str]) -> Job:
         overrides = (
@@ -124,7 +127,6 @@ class Loop:
         return Job(self.folder / str(trial.number), overrides)
 
     def _tell(self, trial: optuna.Trial, outcome: Outcome) -> None:
-        ASKED.pop((self.study.study_name, trial.number), None)
         error = outcome.error or self._wrong(outcome.values)
         self._ended += 1
         self._failed += bool(error)

@@ -40,8 +40,8 @@ class Pruning(Callback):
         behind = False
         value = trainer.callback_metrics.get(self.monitor)
         if self.trial is not None and value is not None:
+            self._reports += 1  # from 1: pruners take it for the epochs that were spent
             self.trial.report(float(value), self._reports)
-            self._reports += 1
             behind = not _in_last_epoch(trainer) and self.trial.should_prune()
         if trainer.strategy.reduce_boolean_decision(behind, all=False):
             self.pruned = True

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 from optuna import Study
 from optuna.distributions import BaseDistribution
-from optuna.samplers import BaseSampler, GridSampler
+from optuna.samplers import BaseSampler, GridSampler, QMCSampler
 from optuna.trial import FrozenTrial, TrialState
+
+from burnish.errors import ConfigError
+from burnish.search.space import Space
 
 
 class SeededByTrial(BaseSampler):
@@ -70,3 +74,50 @@ class Grid(GridSampler):
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """The loop counts by itself."""
+
+
+def sampler_of(make: Callable[..., BaseSampler], seed: int | None, space: Space) -> BaseSampler:
+    """The sampler of a search.
+
+    Args:
+        make: the sampler's class with its arguments but the seed; of a grid, without its points.
+        seed: None: another one at every start.
+        space: to sample.
+
+    Raises:
+        ConfigError: if a grid is asked for and the space is none.
+    """
+    if is_grid(make):
+        return Grid(grid_of(space), seed=seed)
+    if seed is None:
+        return make()
+    sampler = make(seed=seed)
+    # The workers of a quasi-random sequence share its seed and take turns in it.
+    return sampler if isinstance(sampler, QMCSampler) else SeededByTrial(make, seed)
+
+
+def is_grid(make: Callable[..., BaseSampler]) -> bool:
+    """Whether it makes Optuna's grid."""
+    return getattr(make, "func", None) is GridSampler
+
+
+def grid_of(space: Space) -> dict[str, list[Any]]:
+    """Every parameter's values.
+
+    Raises:
+        ConfigError: for parameters without separate values, and for conditions.
+    """
+    problems = []
+    grid = {}
+    if space.branches:
+        problems.append("search.when: a grid knows no conditions; take another sampler")
+    for name, distribution in space.always.items():
+        try:
+            grid[name] = list(OptunaSweeperImpl._to_grid_sampler_choices(distribution))
+        except ValueError:
+            problems.append(
+                f"{name}: a grid needs separate values: choice(...) or range(start, stop, step)"
+            )
+    if problems:
+        raise ConfigError(problems)
+    return grid

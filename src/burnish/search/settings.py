@@ -5,6 +5,7 @@ Imports nothing heavy: mistakes are answered before Optuna and torch are importe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -16,6 +17,7 @@ KEEP = ("best", "all", "none")
 FINAL = ("none", "eval", "retrain")
 # What a trial can be weighed against besides its monitored metric; all of it is better when small.
 AGAINST = ("parameters", "latency", "seconds")
+FILE_NAME = re.compile(r"[^/\\]+\.db")
 Tree = Mapping[str, Any]
 
 
@@ -25,7 +27,8 @@ class Settings:
 
     Args:
         study: name of the study; with the storage it says which trials belong together.
-        storage: URL of a database as SQLAlchemy has it; None: memory, gone with the process.
+        storage: name of an SQLite file in the search's folder, or URL of a database as SQLAlchemy
+            has it; None: memory, gone with the process.
         n_trials: finished trials in all, over every start and every machine.
         n_jobs: jobs handed to the launcher at once.
         space: key or group to a search expression of Hydra's grammar, ``interval(0, 0.5)`` say.
@@ -46,7 +49,7 @@ class Settings:
     n_jobs: int = 1
     space: Tree = field(default_factory=dict)
     when: Mapping[str, Tree] = field(default_factory=dict)
-    against: Sequence[str] = ()
+    against: Sequence[str] = field(default_factory=list)
     keep_checkpoints: str = "best"
     final: str = "none"
     final_seeds: int = 1
@@ -82,12 +85,13 @@ def _problems(given: Settings) -> list[str]:
     problems = []
     if not (isinstance(given.study, str) and given.study and "/" not in given.study):
         problems.append(f"search.study: must be a name without slashes, found {given.study!r}")
-    if given.storage is not None and not (
-        isinstance(given.storage, str) and "://" in given.storage
+    storage = given.storage
+    if storage is not None and not (
+        isinstance(storage, str) and ("://" in storage or FILE_NAME.fullmatch(storage))
     ):
         problems.append(
-            "search.storage: must be the URL of a database, sqlite:///outputs/study.db or "
-            f"postgresql://user@host/name, or null; found {given.storage!r}"
+            "search.storage: must be the name of a file ending in .db, the URL of a database such "
+            f"as postgresql://user@host/name, or null; found {storage!r}"
         )
     problems += [
         f"search.{key}: must be a whole number of at least 1, found {value!r}"
@@ -103,11 +107,14 @@ def _problems(given: Settings) -> list[str]:
 
 
 def _combinations(given: Settings) -> list[str]:
-    problems = [
-        f"search.against: {name!r} is none of {', '.join(AGAINST)}"
-        for name in given.against or ()
-        if name not in AGAINST
-    ]
+    problems = []
+    names = given.against
+    if not isinstance(names, list) or any(n not in AGAINST for n in names) or _repeats(names):
+        problems.append(
+            f"search.against: must be a list of some of {', '.join(AGAINST)}, found {names!r}"
+        )
+    if given.trial is not None:
+        problems.append("search.trial: is set by the search for its jobs; leave it null")
     if given.final == "eval" and given.keep_checkpoints == "none":
         problems.append(
             "search.final: eval scores the best trial's checkpoint, but "
@@ -127,6 +134,10 @@ def _combinations(given: Settings) -> list[str]:
             f"found {devices!r}"
         )
     return problems
+
+
+def _repeats(names: Sequence[str]) -> bool:
+    return len(set(names)) != len(names)
 
 
 def _whole(devices: Any) -> bool:

@@ -7,7 +7,8 @@ commas, ``tag(log, interval(...))`` for a logarithmic scale.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -46,11 +47,13 @@ class Space:
         always: key to distribution.
         branches: of a conditional space.
         fixed: overrides that every trial gets, as typed.
+        chosen: key to value of what a branch may depend on although it does not vary.
     """
 
     always: Distributions
     branches: tuple[Branch, ...] = ()
     fixed: tuple[str, ...] = ()
+    chosen: Mapping[str, str] = field(default_factory=dict)
 
     def suggest(self, trial: Trial) -> list[str]:
         """Draw the trial's parameters.
@@ -67,7 +70,7 @@ class Space:
     def _enters(self, branch: Branch, drawn: Mapping[str, Any]) -> bool:
         if branch.key in drawn:
             return str(drawn[branch.key]) == branch.value
-        return f"{branch.key}={branch.value}" in self.fixed
+        return self.chosen.get(branch.key) == branch.value
 
     def probes(self) -> Iterator[list[str]]:
         """Trials at the edges of the space: every choice and every bound is in one of them."""
@@ -114,7 +117,10 @@ class Space:
 
 
 def read_space(
-    space: Mapping[str, Any], when: Mapping[str, Mapping[str, Any]], arguments: Sequence[str]
+    space: Mapping[str, Any],
+    when: Mapping[str, Mapping[str, Any]],
+    arguments: Sequence[str],
+    choices: Mapping[str, str] = MappingProxyType({}),
 ) -> Space:
     """The space of a search.
 
@@ -123,6 +129,7 @@ def read_space(
         when: ``search.when``.
         arguments: overrides of the command line: they extend the space, change a parameter's
             range, or take a parameter out of it by giving it one value.
+        choices: group to the choice of the configuration, for conditions on what does not vary.
 
     Raises:
         ConfigError: naming every parameter that cannot be searched as it says.
@@ -136,12 +143,14 @@ def read_space(
         always.pop(name, None)
         if override.is_sweep_override():
             always |= _one(override, "", problems)
+    plain = [o for o in typed.values() if not (o.is_sweep_override() or o.is_delete())]
+    chosen = {**choices} | {o.get_key_element(): str(o.get_value_element_as_str()) for o in plain}
     branches = []
     for condition, parameters in when.items():
         key, equals, value = condition.partition("=")
-        if not equals or not (key in always or key in typed):
+        if not equals or not (key in always or key in chosen):
             problems.append(
-                f"search.when: {condition!r} must be key=value with a key of the space, "
+                f"search.when: {condition!r} must be key=value with a group or a key of the space: "
                 f"{', '.join(always) or 'which is empty'}"
             )
             continue
@@ -159,7 +168,7 @@ def read_space(
         )
     if problems:
         raise ConfigError(problems)
-    return Space(always, tuple(branches), fixed)
+    return Space(always, tuple(branches), fixed, chosen)
 
 
 def _distributions(node: Mapping[str, Any], where: str, problems: list[str]) -> Distributions:

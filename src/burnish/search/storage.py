@@ -8,18 +8,20 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import optuna
 import yaml
-from optuna.exceptions import ExperimentalWarning
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from optuna.trial import TrialState
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from burnish.errors import ConfigError, RunError
+from burnish.runs.console import short
 from burnish.search.space import Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -28,46 +30,69 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 # Workers that start together race for the tables; SQLite lets one write at a time.
 ATTEMPTS = 5
 SQLITE_TIMEOUT_SECONDS = 60
+# Where a study is kept if nothing else is said, in the folder of its search.
+FILE = "study.db"
 
 
-def masked(url: str | None) -> str:
-    """The URL without its password, for messages and files."""
-    return "memory" if url is None else make_url(url).render_as_string(hide_password=True)
+def located(storage: str | None, folder: Path) -> URL | None:
+    """The database that ``search.storage`` means.
+
+    Args:
+        storage: the name of an SQLite file in ``folder``, or a URL as SQLAlchemy has it, in which
+            ``postgresql://`` means the driver psycopg2; None: memory.
+        folder: of the search.
+
+    Raises:
+        ConfigError: if it is neither.
+    """
+    if storage is None:
+        return None
+    if "://" not in storage:
+        return URL.create("sqlite", database=str(folder.absolute() / storage))
+    try:
+        url = make_url(storage)
+    except ArgumentError as error:
+        raise ConfigError(
+            f"search.storage: {storage!r} is no URL of a database: write sqlite:///path or "
+            "postgresql://user:password@host/name"
+        ) from error
+    return url.set(drivername="postgresql+psycopg2") if url.drivername == "postgresql" else url
 
 
-def open_storage(url: str | None, *, create: bool = True) -> BaseStorage:
+def masked(url: URL | None) -> str:
+    """For messages and files: a file's path, or the URL without its password."""
+    if url is None:
+        return "memory"
+    if url.get_backend_name() == "sqlite" and url.database:
+        return short(Path(url.database))
+    return url.render_as_string(hide_password=True)
+
+
+def open_storage(url: URL | None, *, look: bool = False) -> BaseStorage:
     """The database behind a URL.
 
     Args:
-        url: as SQLAlchemy has it; None: memory. ``postgresql://`` means the driver psycopg2.
-        create: make the file of an SQLite database if there is none.
+        url: None: memory.
+        look: nothing is created in it.
 
     Raises:
         ConfigError: if it cannot be reached, is no database, or its driver is not installed.
     """
     if url is None:
         return InMemoryStorage()
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise ConfigError(
-            f"search.storage: {url!r} is no URL of a database: write sqlite:///path or "
-            "postgresql://user:password@host/name"
-        ) from error
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg2")
-    sqlite = parsed.get_backend_name() == "sqlite" and parsed.database
-    if sqlite:
-        file = Path(str(parsed.database))
-        if not create and not file.exists():
-            raise ConfigError(f"search.storage: {file} does not exist")
-        file.parent.mkdir(parents=True, exist_ok=True)
-    connect = {"timeout": SQLITE_TIMEOUT_SECONDS} if sqlite else {}
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite and url.database and not url.database.startswith("file:"):
+        file = Path(url.database)
+        needed = file if look else file.parent
+        if not needed.exists():
+            raise ConfigError(f"search.storage: {short(needed)} does not exist")
+    engine: dict[str, Any] = {"timeout": SQLITE_TIMEOUT_SECONDS} if sqlite else {}
     try:
         storage: BaseStorage = _patiently(
             lambda: RDBStorage(
-                parsed.render_as_string(hide_password=False),
-                engine_kwargs={"connect_args": connect},
+                url.render_as_string(hide_password=False),
+                engine_kwargs={"connect_args": engine},
+                skip_table_creation=look,
             )
         )
         return storage
@@ -76,14 +101,17 @@ def open_storage(url: str | None, *, create: bool = True) -> BaseStorage:
             f"search.storage: the driver of {masked(url)} is missing ({_first_line(error)}); "
             "for PostgreSQL: pip install 'burnish[postgres]'"
         ) from error
-    except DBAPIError as error:
+    except (SQLAlchemyError, StorageInternalError, RuntimeError) as error:
         raise ConfigError(
-            f"search.storage: {masked(url)} cannot be used: {_first_line(error.orig or error)}"
+            f"search.storage: {masked(url)} cannot be used: {reason(error)}"
         ) from error
-    except (SQLAlchemyError, RuntimeError) as error:
-        raise ConfigError(
-            f"search.storage: {masked(url)} cannot be used: {_first_line(error)}"
-        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """What the database said, in a line."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else None
+    error = cause or error
+    return _first_line(error.orig or error if isinstance(error, DBAPIError) else error)
 
 
 def _patiently(make: Any) -> Any:
@@ -103,7 +131,7 @@ def _first_line(error: object) -> str:
 
 
 def open_study(
-    url: str | None,
+    url: URL | None,
     name: str,
     metrics: Sequence[str],
     directions: Sequence[str],
@@ -116,7 +144,7 @@ def open_study(
     """The study of this name, created if it is not there.
 
     Args:
-        url: see :func:`open_storage`.
+        url: of the database; None: memory.
         name: of the study.
         metrics: names of the objectives.
         directions: ``minimize`` or ``maximize`` of each.
@@ -189,34 +217,38 @@ def _first_difference(verb: str, stored: dict[str, Any], asked: dict[str, Any]) 
 
 
 def open_existing(folder: Path, storage: str | None = None) -> optuna.Study:
-    """The study of a sweep's folder, to be looked at.
+    """The study of a search's folder, to be looked at. Nothing is written.
 
     Args:
-        folder: of the sweep; it holds ``study.yaml``.
-        storage: its database, if the folder does not say it whole (a password is never written).
+        folder: of the search; it holds ``study.yaml``.
+        storage: URL of its database, if that is not the folder's own file. What ``study.yaml``
+            says of it is not followed: the folder may be a stranger's.
 
     Raises:
-        RunError: if the folder belongs to no sweep or its database holds no such study.
+        RunError: if the folder belongs to no search or its database holds no such study.
         ConfigError: if the database cannot be used.
     """
     path = folder / "study.yaml"
     try:
         said = yaml.safe_load(path.read_text(encoding="utf-8"))
-        name, url = str(said["study"]), storage or said["storage"]
+        name, elsewhere = str(said["study"]), said["storage"]
     except OSError as error:
-        raise RunError(f"{folder}: is no folder of a sweep: it holds no study.yaml") from error
+        raise RunError(f"{folder}: is no folder of a search: it holds no study.yaml") from error
     except (yaml.YAMLError, TypeError, KeyError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: must say study and storage ({error})") from error
-    beside = folder / "study.db"
-    if storage is None and beside.is_file():
-        url = f"sqlite:///{beside}"  # the folder may have moved
-    if storage is None and ":***@" in str(url):
-        raise RunError(f"{path}: {url}: the password is not kept here; say it: --storage URL")
-    if url is None:
-        raise RunError(
-            f"{path}: the study was kept in memory and is gone; or name its database: --storage URL"
+    beside = folder / FILE
+    if storage is not None:
+        url = located(storage, folder)
+    elif beside.is_file() and not beside.is_symlink():
+        # Read only. In a URI every special sign is quoted.
+        file = f"file:{quote(str(beside.absolute()))}"
+        url = URL.create("sqlite", database=file, query={"mode": "ro", "uri": "true"})
+    else:
+        where = (
+            f"in {elsewhere}; if that is yours: --storage URL" if elsewhere else "in memory only"
         )
+        raise RunError(f"{folder}: holds no {FILE}: the study was kept {where}")
     try:
-        return optuna.load_study(study_name=name, storage=open_storage(str(url), create=False))
+        return optuna.load_study(study_name=name, storage=open_storage(url, look=True))
     except KeyError as error:
-        raise RunError(f"{masked(str(url))}: holds no study {name!r}") from error
+        raise RunError(f"{masked(url)}: holds no study {name!r}") from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import optuna
 from optuna.pruners import BasePruner
 
-from burnish.search.storage import open_storage
+from burnish.search.storage import located, open_storage
 
 # Trials that this process asked for, by study and number: its jobs take them from here, and need
 # not read the whole study again.
@@ -22,14 +23,16 @@ class Trial:
         number: in the study; None in the processes of a distributed run but the first, which
             leave all decisions to it.
         study: its name.
-        storage: URL of the study's database.
+        storage: ``search.storage``.
+        folder: of the search.
         against: further objectives.
-        pruner: node of the configuration with the pruner's ``_target_``, for other processes.
+        pruner: for other processes than the search's.
     """
 
     number: int | None
     study: str
     storage: str | None
+    folder: Path
     against: tuple[str, ...] = ()
     pruner: BasePruner | None = None
 
@@ -40,7 +43,9 @@ class Trial:
         if asked := ASKED.get((self.study, self.number)):
             return asked
         study = optuna.load_study(
-            study_name=self.study, storage=open_storage(self.storage), pruner=self.pruner
+            study_name=self.study,
+            storage=open_storage(located(self.storage, self.folder)),
+            pruner=self.pruner,
         )
         trial = study.get_trials(deepcopy=False)[self.number]
         return optuna.Trial(study, trial._trial_id)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import os
 import secrets
 import socket
 import tempfile
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,7 @@ class Worker:
     def __init__(self, study: optuna.Study) -> None:
         self.id = f"{socket.gethostname()}-{secrets.token_hex(3)}"
         self._study = study
-        self._lock = FileLock(_lock_file(self.id))
+        self._lock = FileLock(_locks() / f"{self.id}.lock")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, daemon=True)
 
@@ -57,7 +59,7 @@ class Worker:
 
     def _beat(self) -> None:
         self._study.set_user_attr(
-            f"worker {self.id}", {"host": socket.gethostname(), "beat": int(time.time())}
+            f"worker {self.id}", {"machine": _machine(), "beat": int(time.time())}
         )
 
     def _beat_on(self) -> None:
@@ -68,10 +70,22 @@ class Worker:
                 continue
 
 
-def _lock_file(worker: str) -> str:
+def _locks() -> Path:
     folder = Path(tempfile.gettempdir()) / f"burnish-workers-{getpass.getuser()}"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return str(folder / f"{worker}.lock")
+    return folder
+
+
+def _machine() -> str:
+    """The same for all who see each other's locks; two containers of one name may not."""
+    path = _locks() / "machine"
+    if not path.exists():
+        fresh = path.with_name(f"machine.{os.getpid()}")
+        fresh.write_text(f"{socket.gethostname()}-{secrets.token_hex(8)}")
+        with suppress(FileExistsError):
+            os.link(fresh, path)  # who comes first decides
+        fresh.unlink()
+    return path.read_text()
 
 
 def is_alive(worker: str, attrs: dict[str, Any]) -> bool:
@@ -84,14 +98,16 @@ def is_alive(worker: str, attrs: dict[str, Any]) -> bool:
     known = attrs.get(f"worker {worker}")
     if known is None:
         return False
-    path = Path(_lock_file(worker))
-    if known["host"] == socket.gethostname() and path.exists():
-        try:
-            with FileLock(path, timeout=0):
-                return False
-        except Timeout:
-            return True
-    return bool(time.time() - known["beat"] < SILENT_SECONDS)
+    if known["machine"] != _machine():
+        return bool(time.time() - known["beat"] < SILENT_SECONDS)
+    path = _locks() / f"{worker}.lock"
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def bury(study: optuna.Study, trials: Iterable[FrozenTrial]) -> list[int]:

@@ -130,7 +130,8 @@ class BurnishSweeper(OptunaSweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Run the search."""
         from burnish.config.plain import trusted
-        from burnish.search.sweep import Parts, search
+        from burnish.search.checks import Parts
+        from burnish.search.sweep import search
 
         assert self.config is not None
         assert self.hydra_context is not None
