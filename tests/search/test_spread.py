@@ -13,14 +13,9 @@ from pathlib import Path
 
 import optuna
 import pytest
-from sweeps import LR, OWN, Here, Sweep, arguments, search, sweep_in, write_project
+from sweeps import LR, OWN, Sweep, arguments, search, sweep_in, write_project
 
 from launch import TINY, launch, only_run, result_of, start
-
-
-@pytest.fixture
-def here(monkeypatch, capfd, tmp_path):
-    return Here(monkeypatch, capfd, tmp_path)
 
 
 def together(words, cwd, workers=2):

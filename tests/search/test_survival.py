@@ -8,7 +8,7 @@ import time
 
 import pytest
 from optuna.trial import TrialState
-from sweeps import LR, OWN, Here, arguments, search, sweep_in, write_project
+from sweeps import LR, OWN, arguments, search, sweep_in, write_project
 
 from launch import start
 
@@ -16,11 +16,6 @@ from launch import start
 @pytest.fixture
 def project(tmp_path):
     return write_project(tmp_path)
-
-
-@pytest.fixture
-def here(monkeypatch, capfd, tmp_path):
-    return Here(monkeypatch, capfd, tmp_path)
 
 
 def assert_tried_again(sweep, numbers):

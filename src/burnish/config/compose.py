@@ -120,7 +120,7 @@ def _unapplied(
             return f"{key}: there is no {key}={wrong[0]}; {hint}choices: {', '.join(choices)}"
         return f"{key}: {_first_line(error)}"
     if key.startswith("hydra/"):  # Hydra's own groups: it lists their choices itself
-        return f"{key}: {' '.join(str(error).split())}"
+        return f"{key}: {' '.join(str(error).split()).partition(' Config search path')[0]}"
     if key in ("search.space", "search.when"):
         return (
             f"{key}: stands in a file of conf/search; on the command line give the parameters "
@@ -136,7 +136,9 @@ def _unapplied(
         return f"{key}: there is no such key; did you mean {near[0]}?"
     parent = key.rpartition(".")[0]
     inside = sorted(name for name in known if name.rpartition(".")[0] == parent)
-    where = f"{parent} has" if parent and inside else "there are"
+    if not inside:
+        return f"{key}: there is no such key"
+    where = f"{parent} has" if parent else "there are"
     return f"{key}: there is no such key; {where} {', '.join(n.rpartition('.')[2] for n in inside)}"
 
 
