@@ -219,9 +219,9 @@ def _train(cfg: Any) -> Any:
             forget_refused=not multirun,
             trial=trial,
         )
-        if trial is not None:
+        if _is_search(cfg):
             return outcome
-        return outcome.values[0] if outcome.values and not _is_search(cfg) else outcome
+        return outcome.values[0] if outcome.values else None  # what other sweepers expect
     except BaseException as error:
         if isinstance(error, BurnishError) and _is_multirun():
             _record(error, folder, _of_the_run(overrides), quiet=_is_search(cfg))

@@ -96,6 +96,7 @@ def draw(
     title: str,
     paint: Callable[[Axes, Theme], None],
     *,
+    width: float = WIDTH,
     height: float = HEIGHT,
     fonts: Sequence[str] = (OWN,),
 ) -> Drawn:
@@ -104,13 +105,14 @@ def draw(
     Args:
         title: what the figure shows, in words.
         paint: called with the axes and the theme, once for each theme.
+        width: inches.
         height: inches.
         fonts: families that have all letters needed, see :func:`burnish.report.fonts.families`.
     """
 
     def png(theme: Theme) -> bytes:
         with rc_context(theme.rc(fonts)):
-            figure = Figure((WIDTH, height), layout="constrained")
+            figure = Figure((width, height), layout="constrained")
             axes = figure.add_subplot()
             axes.set_title(title)
             paint(axes, theme)

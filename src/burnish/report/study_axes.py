@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from unicodedata import east_asian_width
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.axis import XAxis, YAxis
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from burnish.report.figures import DARK, DPI, HEIGHT, LIGHT, WIDTH, Drawn, Theme
+from burnish.report.figures import HEIGHT, WIDTH, Drawn, Theme, draw
 from burnish.report.fonts import families, undrawable
 from burnish.report.study_facts import StudyFacts
 from burnish.report.study_words import one_line
@@ -43,20 +40,7 @@ def painted(
         width: inches.
         height: inches.
     """
-    fonts = families([title, *texts])
-
-    def png(theme: Theme) -> bytes:
-        # Names are anybody's: a pair of dollar signs in them is no formula.
-        with rc_context(theme.rc(fonts)):
-            figure = Figure((width, height), layout="constrained")
-            axes = figure.add_subplot()
-            axes.set_title(title)
-            paint(axes, theme)
-            buffer = io.BytesIO()
-            figure.savefig(buffer, format="png", dpi=DPI)
-        return buffer.getvalue()
-
-    return Drawn(png(LIGHT), png(DARK))
+    return draw(title, paint, width=width, height=height, fonts=families([title, *texts]))
 
 
 def label(text: str, widest: int = 22) -> str:
