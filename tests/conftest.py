@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,16 @@ def pytest_configure() -> None:
     torch.set_num_threads(1)
     # Digests of test files are no business of the person's own cache.
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="burnish-tests-")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment() -> Iterator[None]:
+    """Lightning leaves LOCAL_RANK and the like behind, which a process started later would obey."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")
