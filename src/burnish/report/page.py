@@ -232,7 +232,7 @@ pre { background: var(--soft); border-radius: 6px; padding: .7rem .9rem; margin:
   overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere;
   font: .85rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
 .wide { display: inline-block; vertical-align: top; max-width: 100%; overflow-x: auto;
-  margin: .8rem 2rem .8rem 0; }
+  margin: .8rem 0; padding-right: 2rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; overflow-wrap: anywhere; }
 th { text-align: left; color: var(--muted); font-weight: 600; }
@@ -242,7 +242,7 @@ td { max-width: 34rem; overflow-wrap: break-word; }
 .n { text-align: right; white-space: nowrap; }
 .bar { position: relative; min-width: 5rem; padding-right: .5rem; }
 @media (max-width: 30rem) { th, td { padding-right: .55rem; } .bar { min-width: 3.6rem; }
-  .wide { margin-right: 0; } }
+  .wide { padding-right: 0; } }
 .bar i { position: absolute; left: .2rem; top: 15%; height: 70%; background: var(--bar);
   border-radius: 2px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .bar b { position: relative; font-weight: 400; }
