@@ -100,13 +100,7 @@ def search(
     refuse_runs_of_another(study, folder)
     folder.mkdir(parents=True, exist_ok=True)
     _describe(study, given, url, folder, repeated(context.config_loader, config, arguments))
-    launch: Launch = jobs
-    if not inside:
-        launch = ByLauncher(
-            Plugins.instance().instantiate_launcher(
-                config=config, hydra_context=context, task_function=task
-            )
-        )
+    launch = jobs if inside else _launcher(config, context, task)
     extend: Extend | None = partial(parts.extend, config) if parts.extend else None
     try:
         with around(), _database_errors(url):
@@ -116,6 +110,13 @@ def search(
             finish(study, space, given, folder, launch, score, int(config.seed))
     finally:
         open_log(None)
+
+
+def _launcher(config: DictConfig, context: HydraContext, task: TaskFunction) -> Launch:
+    launcher = Plugins.instance().instantiate_launcher(
+        config=config, hydra_context=context, task_function=task
+    )
+    return ByLauncher(launcher)
 
 
 @contextmanager

@@ -1,0 +1,229 @@
+"""What each verb does with a composed configuration: check it, then hand it to its command.
+
+Nothing heavy is imported before a configuration is checked.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import BurnishError, ConfigError, DataError
+from burnish.runs.console import printable
+
+
+def report(error: BurnishError) -> None:
+    """Say a user's mistakes on stderr, one a line."""
+    found = error.problems if isinstance(error, ConfigError) else [str(error)]
+    problems = [printable(problem) for problem in found]
+    if len(problems) == 1:
+        print(f"error: {problems[0]}", file=sys.stderr)
+    else:
+        print(f"{len(problems)} errors:", file=sys.stderr)
+        for problem in problems:
+            print(f"  {problem}", file=sys.stderr)
+
+
+def _train(cfg: Any) -> Any:
+    overrides, folder = hydra_state()
+    started = time.monotonic()
+    try:
+        trial = _trial(cfg)
+        config, trusted = _checked_training(cfg, overrides)
+        from burnish.commands.train import train
+
+        multirun = is_multirun()
+        outcome = train(
+            config,
+            folder,
+            _of_the_run(overrides),
+            trusted,
+            forget_refused=not multirun,
+            trial=trial,
+        )
+        if _is_search(cfg):
+            return outcome
+        return outcome.values[0] if outcome.values else None  # what other sweepers expect
+    except BaseException as error:
+        if isinstance(error, BurnishError) and is_multirun():
+            _record(error, folder, _of_the_run(overrides), quiet=_is_search(cfg))
+        # Hydra made it before anything was checked.
+        _discard(folder, Path(cfg.paths.outputs).absolute())
+        if _is_search(cfg) and isinstance(error, Exception) and is_multirun():
+            # Plain values only: an exception would keep the net alive by its traceback.
+            from burnish.runs.outcome import Outcome, described
+
+            return Outcome(
+                error=described(error),
+                seconds=round(time.monotonic() - started, 2),
+                refused=isinstance(error, DataError),
+            )
+        if _is_search(cfg) and not _is_first():
+            from burnish.runs.job import fail_after_the_first
+
+            fail_after_the_first()
+        raise
+
+
+def _is_search(cfg: Any) -> bool:
+    return cfg.get("search") is not None
+
+
+def _is_first() -> bool:
+    """Whether this is the first process of its machine in a distributed run."""
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
+
+
+def _of_the_run(overrides: list[str]) -> list[str]:
+    """What a run's folder remembers: without what is the sweep's alone, its database say."""
+    return [o for o in overrides if not o.lstrip("+").startswith(("search.", "search="))]
+
+
+def _trial(cfg: Any) -> Any:
+    """The trial that this job is, if it is one of a search.
+
+    Raises:
+        ConfigError: if a search was chosen for a single run.
+    """
+    if not _is_search(cfg):
+        return None
+    first = _is_first()
+    if first and not is_multirun():
+        raise ConfigError("search: is for many runs: add -m (python src/train.py -m search=...)")
+    if cfg.search.trial is None:
+        return None
+    from hydra.core.hydra_config import HydraConfig
+    from hydra_plugins.burnish_sweeper.sweeper import make_pruner
+
+    from burnish.search.trial import Trial
+
+    return Trial(
+        number=cfg.search.trial if first else None,
+        study=cfg.search.study,
+        storage=cfg.search.storage,
+        folder=Path(HydraConfig.get().sweep.dir),
+        against=tuple(cfg.search.against or ()),
+        pruner=make_pruner(HydraConfig.get().sweeper.pruner),
+    )
+
+
+def _record(
+    error: BurnishError, folder: Path, overrides: list[str], *, quiet: bool = False
+) -> None:
+    """Say at once why a job of a multirun was refused, and keep it with the others."""
+    from burnish.runs.folder import RunFolder
+
+    if not quiet:
+        print(f"\njob {folder.name}: {' '.join(overrides)}", file=sys.stderr)
+        report(error)
+    run = RunFolder(folder)
+    run.write_yaml("overrides", overrides)
+    run.update_result(status="failed", exception=str(error))
+
+
+def is_multirun() -> bool:
+    """Whether this job is one of many."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def _checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], list[str]]:
+    from burnish.config.check import check
+    from burnish.config.plain import resolved
+    from burnish.config.plain import trusted as trusted_packages
+    from burnish.config.saved import continued
+    from burnish.runs.folder import find_run
+
+    trusted = trusted_packages(cfg, overrides)
+    config = resolved(cfg)
+    config.pop("search", None)
+    problems = []
+    for key in ("resume", "init_from"):
+        if config[key]:
+            try:
+                folder, named = find_run(str(config[key]), key)
+                named or folder.checkpoint("last" if key == "resume" else "best")
+            except BurnishError as error:
+                problems.append(str(error))
+    if config["resume"] and not problems:
+        config = {**continued(folder.read_config(), overrides), "resume": config["resume"]}
+    if problems := problems + check(config, trusted):
+        raise ConfigError(problems)
+    return config, trusted
+
+
+def _eval(cfg: Any) -> None:
+    from burnish.config.check import check_targets
+    from burnish.config.evaluation import evaluated
+    from burnish.config.plain import resolved
+    from burnish.config.plain import trusted as trusted_packages
+    from burnish.runs.folder import find_run
+
+    overrides, _ = hydra_state()
+    trusted = trusted_packages(cfg, overrides)
+    command_config = resolved(cfg)
+    run, named = find_run(str(command_config["run"]))
+    checkpoint = named or run.checkpoint(_which(command_config["checkpoint"]))
+    saved = run.read_config()
+    config = evaluated(saved, command_config)
+    # All of it: what an evaluation leaves out is no reason to trust the folder.
+    if problems := check_targets(saved, trusted):
+        raise ConfigError([f"{run.path / 'config.yaml'}: {line}" for line in problems])
+    from burnish.commands.evaluate import evaluate
+
+    evaluate(config, run, checkpoint, command_config["split"], trusted)
+
+
+def _explore(cfg: Any) -> None:
+    from burnish.config.check import check_parts
+    from burnish.config.plain import resolved
+    from burnish.config.plain import trusted as trusted_packages
+
+    overrides, folder = hydra_state()
+    try:
+        trusted = trusted_packages(cfg, overrides)
+        config = resolved(cfg)
+        if problems := check_parts(config, trusted):
+            raise ConfigError(problems)
+        from burnish.commands.explore import explore
+
+        explore(config, folder, trusted, overrides)
+    except BaseException:
+        _discard(folder, Path(cfg.paths.outputs).absolute())
+        raise
+
+
+TASKS: dict[str, Callable[[Any], Any]] = {"train": _train, "eval": _eval, "explore": _explore}
+
+
+def _which(checkpoint: Any) -> str:
+    if checkpoint not in ("best", "last"):
+        raise ConfigError(f"checkpoint: must be best or last, found {checkpoint!r}")
+    return str(checkpoint)
+
+
+def hydra_state() -> tuple[list[str], Path]:
+    """The job's overrides and its folder."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    state = HydraConfig.get()
+    # Unresolved: an override may hold an interpolation, which is not Hydra's to resolve.
+    overrides: Any = OmegaConf.to_container(state.overrides.task, resolve=False)
+    return overrides, Path(state.runtime.output_dir)
+
+
+def _discard(folder: Path, outputs: Path) -> None:
+    """Remove a run folder that holds nothing, and the folders above it that held only that."""
+    with suppress(OSError):
+        for path in (folder, *folder.parents):
+            path.rmdir()
+            if path == outputs:
+                break
