@@ -27,9 +27,10 @@ VERBS = {
     "explore": "report on a data set: classes, sizes, duplicates, samples",
     "split": "cut a table or a folder of pictures into train, val and test tables",
     "study": "look at a search: best trials, importances, a page of plots",
+    "runs": "list, compare, sum up and clean what lies under outputs",
 }
 # These look at files: they take ordinary options, and nothing is composed.
-OF_FILES = ("split", "study")
+OF_FILES = ("split", "study", "runs")
 
 # What a full, foreign or missing disk answers.
 OF_THE_DISK = (
