@@ -22,11 +22,13 @@ MAY_SEE = {
     "data": {"nn", "spec", "errors"},
     "learner": {"nn", "spec", "errors", "runs"},
     "build": {"data", "models", "nn", "learner", "spec", "errors", "config"},
+    "diagnosis": {"report", "runs", "learner", "data", "spec", "errors"},
     "search": {"report", "runs", "config", "errors"},
     "commands": {
         "build", "learner", "data", "models", "nn", "spec", "errors", "runs", "config",
-        "report", "search",
+        "report", "search", "diagnosis",
     },
+    "api": {"build", "commands", "config", "data", "errors", "learner", "runs", "spec"},
     "jobs": {"commands", "config", "errors", "runs", "search"},
     "cli": {"commands", "config", "errors", "jobs", "runs", "version"},
 }  # fmt: skip
@@ -63,7 +65,12 @@ def test_a_room_sees_only_what_lies_below(path):
 
 
 def test_no_verb_sees_another():
-    verbs = {p.stem for p in (SOURCE / "commands").glob("*.py")} - {"__init__", "quiet", "opening"}
+    verbs = {p.stem for p in (SOURCE / "commands").glob("*.py")} - {
+        "__init__",
+        "quiet",
+        "opening",
+        "restoring",
+    }
     for verb in verbs:
         seen = imported(ast.parse((SOURCE / "commands" / f"{verb}.py").read_text()))
         assert not {f"burnish.commands.{other}" for other in verbs - {verb}} & seen

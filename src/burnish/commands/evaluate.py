@@ -9,15 +9,14 @@ from typing import Any
 import lightning.pytorch as pl
 from torch import Tensor
 
-from burnish.build import build_data, build_module, make
-from burnish.commands.opening import counts_of, differing_data
+from burnish.build import make
+from burnish.commands.opening import differing_data
 from burnish.commands.quiet import quiet
-from burnish.errors import ModelError, RunError
-from burnish.learner.module import load_weights, net_weights
+from burnish.commands.restoring import restore
+from burnish.errors import RunError
 from burnish.learner.progress import EpochProgress
 from burnish.runs.console import open_log, say, table
 from burnish.runs.folder import RunFolder
-from burnish.runs.weights import read_checkpoint, spec_of
 
 
 def evaluate(
@@ -41,21 +40,13 @@ def evaluate(
     """
     quiet()
     open_log(run.path / "eval.log")
-    pl.seed_everything(config["seed"], workers=True, verbose=False)
-    saved = read_checkpoint(checkpoint)
-    data = build_data(config, trusted, spec=spec_of(saved, checkpoint))
+    restored = restore(config, checkpoint, trusted)
+    data, module = restored.data, restored.module
     for note in differing_data(run, data):
         say(f"note        {note}")
     if split == "test" and not data.has_test:
         raise RunError(f"split: the data of {run.path} has no test split; choose split=val")
     data.evaluate_split = split  # type: ignore[assignment]
-    module = build_module(
-        config, data, trusted, for_training=False, pretrained=False, counts=counts_of(saved, data)
-    )
-    try:
-        load_weights(module.net, net_weights(saved))
-    except ModelError as error:
-        raise ModelError(f"{checkpoint}: {error}") from error
     trainer = _trainer(config, run)
     figures = dict(trainer.test(module, data, verbose=False)[0])
     metrics = {name.replace("test/", f"{split}/", 1): value for name, value in figures.items()}

@@ -304,6 +304,10 @@ class DataModule(pl.LightningDataModule):
             return batch
         return inputs.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
+    def for_training(self, batch: Batch) -> Batch:
+        """A batch of the training loader as the net is trained on it; here as it is."""
+        return batch
+
     def preprocess(self, inputs: Tensor) -> Tensor:
         """What evaluation and prediction do to a batch's inputs on their device; here nothing."""
         return inputs

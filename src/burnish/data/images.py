@@ -156,14 +156,21 @@ class ImageDataModule(DataModule):
         self._resident.clear()
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Resize, augment (in training) and normalise on the batch's device.
+        """Resize, augment (in training) and normalise on the batch's device."""
+        if self.trainer is not None and self.trainer.training:
+            return self.for_training(batch)
+        images, labels = batch
+        return self.preprocess(images), labels
+
+    def for_training(self, batch: Batch) -> Batch:
+        """Resize, augment and normalise.
 
         Returns:
             float32 ``[B, C, H, W]``; labels int64 ``[B]``, or float32 ``[B, K]`` if a transform
             mixes classes.
         """
         images, labels = batch
-        if self.augment and self.trainer is not None and self.trainer.training:
+        if self.augment:
             images = self._resized(images)
             for transform in self.augment:
                 images, labels = transform(images, labels, self.spec)

@@ -1,0 +1,1 @@
+"""Checks before a run, and verdicts on the curves that a run left."""
