@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burnish.errors import BurnishError, ConfigError, DataError
 from burnish.runs.console import printable
+
+if TYPE_CHECKING:  # it reads YAML
+    from burnish.runs.folder import RunFolder
 
 
 def report(error: BurnishError) -> None:
@@ -34,7 +38,7 @@ def _train(cfg: Any) -> Any:
     started = time.monotonic()
     try:
         trial = _trial(cfg)
-        config, trusted = _checked_training(cfg, overrides)
+        config, trusted = checked_training(cfg, overrides)
         from burnish.commands.train import train
 
         multirun = is_multirun()
@@ -134,7 +138,12 @@ def is_multirun() -> bool:
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
-def _checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], list[str]]:
+def checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The configuration of a training as plain containers, and the packages it may name.
+
+    Raises:
+        ConfigError: naming every key that is wrong.
+    """
     from burnish.config.check import check
     from burnish.config.plain import resolved
     from burnish.config.plain import trusted as trusted_packages
@@ -160,25 +169,55 @@ def _checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], l
 
 
 def _eval(cfg: Any) -> None:
+    overrides, _ = hydra_state()
+    asked = checked_evaluation(cfg, overrides)
+    from burnish.commands.evaluate import evaluate
+
+    evaluate(asked.config, asked.run, asked.checkpoint, asked.command["split"], asked.trusted)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``eval`` was asked for, checked.
+
+    Args:
+        config: of the run, with the command's changes.
+        command: the command's own configuration.
+        run: its folder.
+        checkpoint: the weights.
+        trusted: packages that the configuration may name classes of.
+    """
+
+    config: dict[str, Any]
+    command: dict[str, Any]
+    run: RunFolder
+    checkpoint: Path
+    trusted: list[str]
+
+
+def checked_evaluation(cfg: Any, overrides: list[str]) -> Evaluation:
+    """The run that ``conf/eval.yaml`` names, its configuration and everything in it checked.
+
+    Raises:
+        ConfigError: naming every key that is wrong.
+        RunError: if there is no such run or checkpoint.
+    """
     from burnish.config.check import check_targets
     from burnish.config.evaluation import evaluated
     from burnish.config.plain import resolved
     from burnish.config.plain import trusted as trusted_packages
     from burnish.runs.folder import find_run
 
-    overrides, _ = hydra_state()
     trusted = trusted_packages(cfg, overrides)
-    command_config = resolved(cfg)
-    run, named = find_run(str(command_config["run"]))
-    checkpoint = named or run.checkpoint(_which(command_config["checkpoint"]))
+    command = resolved(cfg)
+    run, named = find_run(str(command["run"]))
+    checkpoint = named or run.checkpoint(_which(command["checkpoint"]))
     saved = run.read_config()
-    config = evaluated(saved, command_config)
+    config = evaluated(saved, command)
     # All of it: what an evaluation leaves out is no reason to trust the folder.
     if problems := check_targets(saved, trusted):
         raise ConfigError([f"{run.path / 'config.yaml'}: {line}" for line in problems])
-    from burnish.commands.evaluate import evaluate
-
-    evaluate(config, run, checkpoint, command_config["split"], trusted)
+    return Evaluation(config, command, run, checkpoint, trusted)
 
 
 def _explore(cfg: Any) -> None:
