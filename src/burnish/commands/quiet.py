@@ -20,6 +20,7 @@ def quiet() -> None:
         r".*Found \d+ module\(s\) in eval mode.*",
         r".*`ModelCheckpoint`.*not empty.*",
         r".*exists and is not empty.*",
+        r"IProgress not found.*",  # tqdm in a notebook without widgets: the bar is text there
         r".*overrides the configure_model.*",
         r".*It is recommended to use `self.log\(.*sync_dist.*",  # the metrics are synchronised
     ):

@@ -1,0 +1,120 @@
+"""burnish from Python: the configurations, refusals, runs and figures of the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import burnish
+import tiny
+from burnish.errors import ConfigError, DataError, RunError
+from launch import TINY, composed, environment
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("api") / "a folder, with 'signs'"
+    return burnish.fit(burnish.compose(*TINY), folder)
+
+
+@pytest.fixture(scope="module")
+def text_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    path = tiny.write_reviews(folder / "reviews.csv")
+    experiment = burnish.compose(
+        "data=text", f"data.path={path}", "model=text_cnn", "trainer=cpu", "trainer.max_epochs=1"
+    )
+    return burnish.fit(experiment, folder / "run")
+
+
+def test_importing_burnish_imports_nothing_else():
+    code = "import burnish, sys; print(burnish.__all__, 'hydra' in sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    ).stdout
+    assert "False" in out
+    assert "compose" in out
+    with pytest.raises(AttributeError, match="no attribute 'fitt'"):
+        burnish.fitt  # noqa: B018
+
+
+def test_an_experiment_is_what_the_command_line_composes():
+    expected = composed(*TINY)
+    expected.pop("search", None)
+    assert burnish.compose(*TINY).config == expected
+
+
+def test_the_name_is_made_of_the_choices():
+    assert burnish.compose("data=mnist", "model=mlp").config["name"] == "mnist-mlp"
+
+
+def test_all_mistakes_are_named_at_once():
+    with pytest.raises(ConfigError) as error:
+        burnish.compose("model=mpl", "optimizer.lrr=1")
+    assert [line.partition(":")[0] for line in error.value.problems] == ["model", "optimizer.lrr"]
+    with pytest.raises(ConfigError, match=r"data\.batch_size"):
+        burnish.compose("data.batch_size=many")
+
+
+def test_a_run_tells_its_figures(run):
+    assert run.metrics["test/accuracy"] > 0.2
+    assert [point.epoch for point in run.curves["val/loss"]] == [0, 1]
+    assert burnish.load_run(run.path / "checkpoints" / "best.ckpt").metrics == run.metrics
+
+
+def test_predictions_are_the_evaluation(run):
+    images, labels = zip(*run.data.test_dataloader(), strict=True)
+    images, labels = torch.cat(images), torch.cat(labels)
+    predicted = run.predict(images, batch_size=100)
+    accuracy = (predicted.classes == labels).float().mean().item()
+    assert accuracy == pytest.approx(run.metrics["test/accuracy"])
+    assert predicted.probabilities.sum(1) == pytest.approx(1.0)
+    loss = -predicted.probabilities[torch.arange(len(labels)), labels].log().mean().item()
+    assert loss == pytest.approx(run.metrics["test/loss"], rel=1e-4)
+    assert predicted.labels == [str(i) for i in predicted.classes.tolist()]
+
+
+def test_the_net_can_be_differentiated_after_a_prediction(run):
+    again = burnish.load_run(run.path)
+    images, labels = next(iter(again.data.test_dataloader()))
+    again.predict(images[:2])
+    loss = torch.nn.functional.cross_entropy(again.net(again.data.preprocess(images)), labels)
+    loss.backward()
+    assert all(p.grad is not None for p in again.net.parameters())
+
+
+def test_texts_are_read_as_in_training(text_run):
+    table, rows = text_run.data.splits["val"]
+    texts = [table.texts[row] for row in rows.tolist()]
+    with torch.inference_mode():
+        expected = text_run.net(table.__getitems__(rows)[0]).softmax(1)
+    torch.testing.assert_close(text_run.predict(texts).probabilities, expected)
+
+
+def test_inputs_of_another_kind_are_refused(run, text_run):
+    for wrong in (torch.rand(2, 1, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8), ["a"]):
+        with pytest.raises(DataError, match=r"uint8 \[N, 1, height, width\]"):
+            run.predict(wrong)
+    with pytest.raises(DataError, match="empty"):
+        run.predict([])
+    for wrong in ("one text", torch.zeros(2, 1, 8, 8, dtype=torch.uint8), [1, 2]):
+        with pytest.raises(DataError, match="list of texts"):
+            text_run.predict(wrong)
+
+
+def test_a_run_that_is_none_is_refused(tmp_path):
+    with pytest.raises(RunError, match="does not exist"):
+        burnish.load_run(tmp_path / "none")
+
+
+def test_a_strangers_run_executes_nothing(run, tmp_path):
+    (tmp_path / "config.yaml").write_text(
+        (run.path / "config.yaml").read_text().replace("burnish.models.mlp.MLP", "os.system")
+    )
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.ckpt").write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"model\._target_"):
+        burnish.load_run(tmp_path)
