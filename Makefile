@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all test-postgres check format tensorboard bench clean
+.PHONY: help setup train test test-all test-postgres check format tensorboard notebooks bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ format: $(STAMP) ## let the formatter and the linter mend what they can
 
 tensorboard: $(STAMP) ## look at all runs under outputs/
 	$(BIN)/tensorboard --logdir outputs
+
+notebooks: $(STAMP) ## run the notebooks and keep what they show in them
+	$(BIN)/python tests/notebooks.py
 
 bench: $(STAMP) ## the benchmarks' tables
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
