@@ -199,6 +199,15 @@ def test_a_strangers_data_fetches_nothing_and_caches_where_burnish_does(tmp_path
     assert continued(saved, typed)["data"] == {**data, "cache_dir": "/mine"}
 
 
+def test_a_run_from_before_reports_can_be_resumed_with_one():
+    from burnish.config.saved import continued
+
+    saved = composed("name=x")
+    del saved["report"], saved["layer"]
+    asked = continued(saved, ["report=true", "layer=head"])
+    assert (asked["report"], asked["layer"]) == (True, "head")
+
+
 @pytest.mark.parametrize(
     "content",
     ["[]", '{"data": []}', '{"data": {"fingerprint": 1, "class_counts": {"train": "a"}}}'],

@@ -28,7 +28,7 @@ MAY_SEE = {
         "build", "learner", "data", "models", "nn", "spec", "errors", "runs", "config",
         "report", "search", "diagnosis",
     },
-    "api": {"build", "commands", "config", "data", "errors", "learner", "runs", "spec"},
+    "api": {"build", "commands", "config", "data", "errors", "jobs", "learner", "runs", "spec"},
     "jobs": {"commands", "config", "errors", "runs", "search"},
     "cli": {"commands", "config", "errors", "jobs", "runs", "version"},
 }  # fmt: skip
@@ -70,7 +70,12 @@ def test_no_verb_sees_another():
         "quiet",
         "opening",
         "restoring",
+        "scoring",
+        "examples",
+        "reporting",
+        "experiment",
     }
+    verbs -= {verb for verb in verbs if verb.startswith("runs_")}  # parts of one verb
     for verb in verbs:
         seen = imported(ast.parse((SOURCE / "commands" / f"{verb}.py").read_text()))
         assert not {f"burnish.commands.{other}" for other in verbs - {verb}} & seen

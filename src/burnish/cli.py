@@ -24,6 +24,7 @@ from burnish.version import __version__
 VERBS = {
     "train": "train a classifier from a composed configuration",
     "eval": "score a run's checkpoint on a split of its data",
+    "diagnose": "check data, net, gradients and settings before a run, and its curves after",
     "explore": "report on a data set: classes, sizes, duplicates, samples",
     "split": "cut a table or a folder of pictures into train, val and test tables",
     "study": "look at a search: best trials, importances, a page of plots",
@@ -52,7 +53,7 @@ def main() -> None:
     launched = list(sys.argv)
     verb = launched[1] if len(launched) > 1 else "--help"
     if verb in ("-h", "--help"):
-        verbs = "\n".join(f"  {name:<8}{text}" for name, text in VERBS.items())
+        verbs = "\n".join(f"  {name:<10}{text}" for name, text in VERBS.items())
         print(HELP.format(version=__version__, verbs=verbs))
         sys.exit(0)
     if verb == "--version":
@@ -167,6 +168,7 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
 def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
     from burnish.config.check import check
     from burnish.config.compose import explain
+    from burnish.config.diagnosis import OF_DIAGNOSIS
     from burnish.config.plain import resolved
     from burnish.config.plain import trusted as trusted_packages
     from burnish.config.typed import config_dirs
@@ -176,10 +178,11 @@ def _explained(verb: str, typed: list[str], error: Exception) -> list[str]:
         return [f"--config-dir: {dirs[0]} is no folder"]
     overrides = [word for word in rest if not word.startswith("-")]
     problems, applied = explain(verb, overrides, dirs)
-    if problems and verb == "train" and applied is not None:
+    if problems and verb in ("train", "diagnose") and applied is not None:
         with suppress(ConfigError):  # what does not resolve may follow from the problems found
             config = resolved(applied)
-            config.pop("search", None)
+            for key in ("search", *OF_DIAGNOSIS):
+                config.pop(key, None)
             return problems + check(config, trusted_packages(applied, overrides))
     if not problems and "INTERVAL_SWEEP" in str(error):
         key = next((o.partition("=")[0] for o in overrides if "interval(" in o), "interval")

@@ -145,6 +145,7 @@ def checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], li
         ConfigError: naming every key that is wrong.
     """
     from burnish.config.check import check
+    from burnish.config.diagnosis import OF_DIAGNOSIS
     from burnish.config.plain import resolved
     from burnish.config.plain import trusted as trusted_packages
     from burnish.config.saved import continued
@@ -152,7 +153,8 @@ def checked_training(cfg: Any, overrides: list[str]) -> tuple[dict[str, Any], li
 
     trusted = trusted_packages(cfg, overrides)
     config = resolved(cfg)
-    config.pop("search", None)
+    for key in ("search", *OF_DIAGNOSIS):
+        config.pop(key, None)
     problems = []
     for key in ("resume", "init_from"):
         if config[key]:
@@ -173,7 +175,15 @@ def _eval(cfg: Any) -> None:
     asked = checked_evaluation(cfg, overrides)
     from burnish.commands.evaluate import evaluate
 
-    evaluate(asked.config, asked.run, asked.checkpoint, asked.command["split"], asked.trusted)
+    evaluate(
+        asked.config,
+        asked.run,
+        asked.checkpoint,
+        asked.command["split"],
+        asked.trusted,
+        report=asked.command["report"],
+        layer=asked.command["layer"],
+    )
 
 
 @dataclass(frozen=True)
@@ -239,7 +249,50 @@ def _explore(cfg: Any) -> None:
         raise
 
 
-TASKS: dict[str, Callable[[Any], Any]] = {"train": _train, "eval": _eval, "explore": _explore}
+def _diagnose(cfg: Any) -> None:
+    """Ends the process with 1 if something is broken.
+
+    Raises:
+        SystemExit: then.
+    """
+    overrides, folder = hydra_state()
+    try:
+        code = _diagnosed(cfg, overrides, folder)
+    except BaseException:
+        _discard(folder, Path(cfg.paths.outputs).absolute())
+        raise
+    if code:
+        raise SystemExit(code)
+
+
+def _diagnosed(cfg: Any, overrides: list[str], folder: Path) -> int:
+    from burnish.config.diagnosis import chosen, only_run
+
+    if is_multirun():
+        raise ConfigError("diagnose: looks at one run at a time: leave out -m")
+    if cfg.run is not None:
+        only_run(overrides)
+        from burnish.runs.folder import find_run
+
+        run, _ = find_run(str(cfg.run))
+        from burnish.commands.diagnose_run import look_back
+
+        return look_back(run)
+    if cfg.resume:
+        raise ConfigError(f"resume: this run has begun: look at its curves, run={cfg.resume}")
+    checks = chosen(cfg)
+    config, trusted = checked_training(cfg, overrides)
+    from burnish.commands.diagnose import diagnose
+
+    return diagnose(config, folder, checks, trusted, overrides)
+
+
+TASKS: dict[str, Callable[[Any], Any]] = {
+    "train": _train,
+    "eval": _eval,
+    "explore": _explore,
+    "diagnose": _diagnose,
+}
 
 
 def _which(checkpoint: Any) -> str:

@@ -12,8 +12,12 @@ import yaml
 
 from burnish.errors import ConfigError, RunError
 from burnish.runs.cleaning import removable
-from burnish.runs.compare import as_csv, differences, markdown, repeats_table
-from burnish.runs.listing import conditions, filtered, find, number, one_line, ordered, pick, read
+from burnish.runs.compare import differences
+from burnish.runs.conditions import conditions, filtered, ordered
+from burnish.runs.grouping import repeats_table
+from burnish.runs.listing import find, pick, read
+from burnish.runs.tables import as_csv, markdown
+from burnish.runs.words import number, one_line
 
 
 def run(folder: Path, typed: list[str], config: dict | None = None, **result) -> Path:
@@ -139,6 +143,10 @@ def test_a_run_is_picked_by_the_end_of_its_path(tmp_path):
     run(tmp_path / "train/day/13-digits-xbc", [])
     assert pick(tmp_path, "abc").path == one
     assert pick(tmp_path / "none", str(one)).path == one
+    whole = run(tmp_path / "train/day/bc", [])
+    assert pick(tmp_path, "bc").path == whole
+    (whole / "result.json").unlink()
+    whole.rename(tmp_path / "elsewhere")
     with pytest.raises(RunError, match="the paths of 2 runs"):
         pick(tmp_path, "bc")
     with pytest.raises(RunError, match="no run's path"):
@@ -168,8 +176,9 @@ def test_repeats_make_one_row(tmp_path):
     for model, found in values.items():
         for seed, value in enumerate(found):
             run(tmp_path / f"train/day/{model}{seed}", ["d=x", f"model={model}", f"seed={seed}"],
-                metrics={"test/f1": value})  # fmt: skip
-    run(tmp_path / "train/day/cnn9", ["d=x", "model=cnn", "seed=9"], status="failed")
+                {"model": model, "seed": seed}, metrics={"test/f1": value})  # fmt: skip
+    refused = run(tmp_path / "train/day/cnn9", ["d=x", "model=cnn", "seed=9"], status="failed")
+    (refused / "config.yaml").unlink()  # it joins those that were typed alike
     rows = repeats_table(find(tmp_path)[0], ["test/f1"])
     spread = statistics.stdev(values["mlp"])
     assert rows == [
@@ -177,6 +186,27 @@ def test_repeats_make_one_row(tmp_path):
         ("model=cnn", "1 of 2", "0.5000"),
         ("model=mlp", "3 of 3", f"0.8000 ± {spread:.4f}"),
     ]
+
+
+def test_the_configuration_groups_whatever_was_typed(tmp_path):
+    def one(name: str, typed: list[str], lr: float, value: float, **other) -> None:
+        data = {"root": other.pop("root", "data"), "shuffle_seed": other.get("seed", 0)}
+        config = {"name": name, "paths": {"data": data["root"]}, "data": data, **other}
+        run(tmp_path / "train/day" / name, typed, {**config, "optimizer": {"lr": lr}},
+            metrics={"test/f1": value})  # fmt: skip
+
+    one("default", [], 0.001, 0.5, decay=0.0)
+    one("typed", ["optimizer.lr=0.001", "seed=2"], 0.001, 0.7, seed=2, root="/elsewhere", decay=0)
+    one("text", ["optimizer.lr=1e-3", "name=x"], 0.001, 0.6, decay=0)
+    one("other", ["optimizer.lr=0.1"], 0.1, 0.9, decay=0)
+    one("of old", [], 0.002, 0.1, decay=0)  # the default was another one then
+    rows = repeats_table(find(tmp_path)[0], ["test/f1"])
+    assert {row[0]: row[1:] for row in rows} == {
+        "runs of": ("finished", "test/f1"),
+        "optimizer.lr=0.001": ("3 of 3", "0.6000 ± 0.1000"),
+        "optimizer.lr=0.1": ("1 of 1", "0.9000"),
+        "optimizer.lr=0.002": ("1 of 1", "0.1000"),
+    }
 
 
 def test_tables_hold_no_markup_and_no_formula():

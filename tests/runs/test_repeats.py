@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 from burnish.runs.folder import RunFolder
-from burnish.runs.repeats import grouped, mean_and_deviation, summary
+from burnish.runs.groups import mean_and_deviation, summary
+from burnish.runs.repeats import grouped
 from launch import launch, result_of
 
 

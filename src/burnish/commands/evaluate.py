@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
-from torch import Tensor
-
-from burnish.build import make
+from burnish.commands.examples import check_layer
 from burnish.commands.opening import differing_data
 from burnish.commands.quiet import quiet
+from burnish.commands.reporting import write_report
 from burnish.commands.restoring import restore
+from burnish.commands.scoring import score
 from burnish.errors import RunError
-from burnish.learner.progress import EpochProgress
+from burnish.report.scores import ClassRow, class_rows
 from burnish.runs.console import open_log, say, table
 from burnish.runs.folder import RunFolder
 
@@ -25,6 +24,9 @@ def evaluate(
     checkpoint: Path,
     split: str,
     trusted: Sequence[str] = (),
+    *,
+    report: bool = False,
+    layer: str | None = None,
 ) -> dict[str, float]:
     """Rebuild everything from the run and score ``split``.
 
@@ -34,6 +36,8 @@ def evaluate(
         checkpoint: the weights to score.
         split: ``train`` (without augmentation), ``val`` or ``test``.
         trusted: packages that the configuration may name classes of.
+        report: also write a page about the predictions into the run folder.
+        layer: for the page's Grad-CAM; None finds one.
 
     Returns:
         The metrics, ``test/accuracy`` and so on.
@@ -41,65 +45,28 @@ def evaluate(
     quiet()
     open_log(run.path / "eval.log")
     restored = restore(config, checkpoint, trusted)
-    data, module = restored.data, restored.module
+    data = restored.data
     for note in differing_data(run, data):
         say(f"note        {note}")
     if split == "test" and not data.has_test:
         raise RunError(f"split: the data of {run.path} has no test split; choose split=val")
-    data.evaluate_split = split  # type: ignore[assignment]
-    trainer = _trainer(config, run)
-    figures = dict(trainer.test(module, data, verbose=False)[0])
-    metrics = {name.replace("test/", f"{split}/", 1): value for name, value in figures.items()}
-    rows = _per_class(module.test_metrics.confusion, data.spec.class_names)
-    _show(checkpoint, metrics, rows)
+    if report and layer is not None:
+        check_layer(restored, split, layer)
+    scored = score(config, restored, split, run.path, keep=report)
+    counts = scored.confusion
+    rows = [] if counts is None else class_rows(counts.cpu().numpy(), data.spec.class_names)
+    _show(checkpoint, scored.metrics, rows)
     run.write_json(
         f"eval-{split}",
-        {"checkpoint": str(checkpoint), "metrics": metrics, "classes": rows},
+        {"checkpoint": str(checkpoint), "metrics": scored.metrics, "classes": rows},
     )
     say(f"\nwritten to {run.path / f'eval-{split}.json'}")
-    return metrics
+    if report:
+        say(f"report     {write_report(run, checkpoint, split, restored, scored, layer)}")
+    return scored.metrics
 
 
-def _trainer(config: Mapping[str, Any], run: RunFolder) -> pl.Trainer:
-    asked = config["trainer"]
-    trainer: pl.Trainer = make(
-        {
-            "_target_": "lightning.pytorch.Trainer",
-            "accelerator": asked["accelerator"],
-            "devices": asked["devices"],
-            "precision": asked["precision"],
-            "deterministic": asked["deterministic"],
-            "limit_test_batches": asked.get("limit_test_batches"),
-            "enable_model_summary": False,
-        },
-        "trainer",
-        callbacks=[EpochProgress(say)],
-        logger=False,
-        enable_checkpointing=False,
-        default_root_dir=str(run.path),
-    )
-    return trainer
-
-
-def _per_class(confusion: Tensor | None, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Precision, recall, F1 and support of each class, from the confusion matrix."""
-    if confusion is None:
-        return []
-    counts = confusion.double().cpu()
-    hits, true, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
-    rows = []
-    for i, name in enumerate(names):
-        precision = float(hits[i] / predicted[i]) if predicted[i] else 0.0
-        recall = float(hits[i] / true[i]) if true[i] else 0.0
-        f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-        support = int(true[i])
-        rows.append(
-            {"class": name, "precision": precision, "recall": recall, "f1": f1, "support": support}
-        )
-    return rows
-
-
-def _show(checkpoint: Path, metrics: Mapping[str, float], rows: list[dict[str, Any]]) -> None:
+def _show(checkpoint: Path, metrics: Mapping[str, float], rows: list[ClassRow]) -> None:
     say(f"checkpoint  {checkpoint}\n")
     say(table([(name, f"{value:.4f}") for name, value in sorted(metrics.items())]))
     say()

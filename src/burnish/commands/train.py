@@ -21,12 +21,14 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from burnish.build import best_checkpoint, build_data, build_module, build_trainer
+from burnish.commands.experiment import write_experiment
 from burnish.commands.opening import counts_of, describe
 from burnish.commands.quiet import quiet
 from burnish.data.base import DataModule
 from burnish.errors import BurnishError, ConfigError, Interrupted, ModelError, RunError
 from burnish.learner.module import ClassifierModule, load_weights, net_weights
 from burnish.learner.stop import StopOnSignal
+from burnish.runs.alive import this_host
 from burnish.runs.console import open_log, say, short, table
 from burnish.runs.folder import RunFolder, find_run
 from burnish.runs.outcome import Outcome
@@ -75,7 +77,7 @@ def train(
         run.write_yaml("config", dict(config))
         run.write_yaml("overrides", list(overrides))
     started = time.monotonic()
-    run.update_result(status="running", exception=None, pid=os.getpid())
+    run.update_result(status="running", exception=None, pid=os.getpid(), host=this_host())
     try:
         outcome = _fit(config, run, trusted, trial, keep=run.update_result)
     except BaseException as error:
@@ -86,6 +88,7 @@ def train(
         status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
         text = str(error) if isinstance(error, BurnishError | Interrupted) else repr(error)
         run.update_result(status=status, seconds=_since(started), exception=text)
+        write_experiment(run)
         if status == "interrupted" and (run.checkpoints / "last.ckpt").exists():
             say(f"interrupted; go on with: {_typed('train')} resume={short(path)}")
         if trial is not None and not isinstance(error, BurnishError):
@@ -93,6 +96,11 @@ def train(
         raise
     seconds = _since(started)
     run.update_result(status="pruned" if outcome.pruned else "finished", seconds=seconds)
+    write_experiment(run)
+    if config.get("report") and not outcome.pruned:
+        from burnish.commands.reporting import report_of_training  # not needed by most runs
+
+        report_of_training(config, run, trusted)
     return replace(outcome, seconds=seconds)
 
 
@@ -121,7 +129,8 @@ def _fit(
         callbacks = [stop] if pruning is None else [stop, pruning]
         trainer = build_trainer(config, run.path, trusted, callbacks=callbacks, resume_step=step)
         _say_precision(config, trainer)
-        keep(began=datetime.now(UTC).isoformat(timespec="seconds"))
+        parameters = sum(p.numel() for p in module.net.parameters())
+        keep(began=datetime.now(UTC).isoformat(timespec="seconds"), parameters=parameters)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         best = _best(config, trainer, keep)
         if config["test"]:
@@ -306,5 +315,5 @@ def _next_commands(config: Config, run: RunFolder, trainer: pl.Trainer) -> None:
 
 def _typed(verb: str) -> str:
     """How this person would type a verb: as the file beside the one that was started, or not."""
-    program = Path(sys.argv[0])
-    return f"python {program.with_name(verb)}.py" if program.suffix == ".py" else f"burnish {verb}"
+    file = Path(sys.argv[0]).with_name(f"{verb}.py")
+    return f"python {file}" if file.is_file() else f"burnish {verb}"

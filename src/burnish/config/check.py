@@ -75,9 +75,10 @@ def check_parts(config: Config, trusted: Sequence[str] = ()) -> list[str]:
 # Keys that hold no target; a file of one's own may keep values for interpolation under vars.
 KEYS = {
     "": (
-        "name", "seed", "deterministic", "monitor", "mode", "test", "compile", "resume",
-        "init_from", "freeze", "unfreeze_epoch", "trust", "traceback", "paths", "data", "augment",
-        "model", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger", "vars",
+        "name", "seed", "deterministic", "monitor", "mode", "test", "report", "layer",
+        "compile", "resume", "init_from", "freeze", "unfreeze_epoch", "trust", "traceback",
+        "paths", "data", "augment", "model", "loss", "optimizer", "scheduler",
+        "trainer", "callbacks", "logger", "vars",
     ),
     "paths": ("data", "outputs"),
     "scheduler": ("interval", "monitor", "schedule"),
@@ -263,6 +264,11 @@ def _check_top_level(config: Config) -> list[str]:
         problems.append("init_from: a resumed run has its weights already; leave one of the two")
     if config.get("unfreeze_epoch") is not None and config.get("freeze") != "backbone":
         problems.append("unfreeze_epoch: nothing is frozen; add freeze=backbone")
+    trainer = config.get("trainer") or {}
+    if config.get("report") and trainer.get("fast_dev_run"):
+        problems.append("report: is about a checkpoint, and trainer.fast_dev_run keeps none")
+    elif config.get("report") and trainer.get("enable_checkpointing") is False:
+        problems.append("report: is about a checkpoint; set trainer.enable_checkpointing=true")
     if config.get("deterministic") not in (True, False, "warn"):
         problems.append(
             f"deterministic: must be true, false or warn, found {config.get('deterministic')!r}"

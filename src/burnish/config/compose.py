@@ -44,7 +44,7 @@ def explain(
     dirs = [conf_dir(), *user_dirs]
     groups = {str(path.relative_to(root)) for root in dirs for path in _folders(root)}
     # name refers to Hydra's own state, which there is only in a job.
-    good = ["name=unnamed"] if verb == "train" else []
+    good = ["name=unnamed"] if verb in ("train", "diagnose") else []
     if user_dirs:
         good.append(f"hydra.searchpath=[{','.join(f'file://{d.resolve()}' for d in user_dirs)}]")
     problems, parsed = _parse(overrides)

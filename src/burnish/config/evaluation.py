@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from burnish.config.rules import check_values
 from burnish.config.saved import without_effects
 from burnish.errors import ConfigError
 
@@ -31,6 +32,7 @@ def evaluated(saved: Mapping[str, Any], command: Mapping[str, Any]) -> dict[str,
         names = ", ".join(str(a) for a in ACCELERATORS[1:])
         found = command["trainer"]["accelerator"]
         problems.append(f"trainer.accelerator: must be one of {names}, found {found!r}")
+    problems += check_values({key: command.get(key) for key in ("report", "layer")})
     problems += [
         f"run: its config.yaml has no {part!r}; is it a training run's folder?"
         for part in ("seed", "compile")

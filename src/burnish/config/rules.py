@@ -57,6 +57,10 @@ def _switch(value: Any) -> str | None:
     return None if isinstance(value, bool) else "must be true or false"
 
 
+def _layer(value: Any) -> str | None:
+    return None if isinstance(value, str) else "must be the dotted name of a layer of the net"
+
+
 def _steps(value: Any) -> str | None:
     good = isinstance(value, int) and not isinstance(value, bool) and (value == -1 or value > 0)
     return None if good else "must be a whole number of at least 1, or -1 for no limit"
@@ -97,7 +101,8 @@ RULES: tuple[tuple[str, Rule], ...] = (
     (r"scheduler\.schedule\.warmup_epochs", _number(0)),
     (r"callbacks\.\w+\.enabled", _switch),
     (r"callbacks\.early_stopping\.patience", _whole(0)),
-    (r"(test|compile|traceback)", _switch),
+    (r"(test|report|compile|traceback)", _switch),
+    (r"layer", _layer),
     (r"mode", _one_of("max", "min")),
     (r"trainer\.max_epochs", _whole(-1)),
     (r"trainer\.(min_epochs|min_steps)", _whole(0)),

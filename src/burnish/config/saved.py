@@ -18,8 +18,10 @@ from burnish.errors import ConfigError
 # What may differ between a run and its continuation without making it another experiment.
 CHANGEABLE = (
     "trainer.", "callbacks.", "logger.", "data.root", "data.num_workers", "data.device_resident",
-    "data.download", "data.cache_dir", "test", "compile", "traceback",
+    "data.download", "data.cache_dir", "test", "report", "layer", "compile", "traceback",
 )  # fmt: skip
+# Runs of earlier versions have no such keys.
+LATER = ("report", "layer")
 # Read by the command itself, or not about the run at all.
 OF_THE_COMMAND = ("resume", "trust", "debug", "hydra.")
 
@@ -44,13 +46,14 @@ def continued(saved: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]
                 f"(what may change: {', '.join(CHANGEABLE)})"
             )
             continue
-        if OmegaConf.select(config, key, default=...) is ... and not override.is_add():
+        added = override.is_add() or key in LATER
+        if OmegaConf.select(config, key, default=...) is ... and not added:
             names = [str(name) for name in OmegaConf.select(config, key.rpartition(".")[0]) or ()]
             near = get_close_matches(key.rpartition(".")[2], names, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             problems.append(f"{key}: the run has no such key{hint}")
             continue
-        OmegaConf.update(config, key, override.value(), force_add=override.is_add())
+        OmegaConf.update(config, key, override.value(), force_add=added)
     if problems:
         raise ConfigError(problems)
     plain: Any = OmegaConf.to_container(config, resolve=True)

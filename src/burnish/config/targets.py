@@ -31,7 +31,11 @@ ADMITTED: dict[str, tuple[str, ...]] = {
         "lightning.pytorch.strategies.*",
         "lightning.pytorch.plugins.*",
     ),
-    "callbacks": ("lightning.pytorch.callbacks.*", "burnish.learner.*"),
+    "callbacks": (
+        "lightning.pytorch.callbacks.*",
+        "burnish.learner.*",
+        "burnish.report.board.Board",
+    ),
     "logger": ("lightning.pytorch.loggers.*", "burnish.learner.*"),
 }
 

@@ -36,3 +36,7 @@ class Subject:
     device: torch.device
     inputs: Tensor
     targets: Tensor
+
+    def few(self, count: int = 32) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of the batch's first samples, for what needs no more of them."""
+        return self.inputs[:count], self.targets[:count]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from burnish.report.figures import Drawn
+if TYPE_CHECKING:  # verdicts are read where nothing is drawn
+    from burnish.report.figures import Drawn
 
 Status = Literal["ok", "note", "broken"]
+Row = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Verdict:
     figure: str
     advice: str = ""
     values: dict[str, Any] = field(default_factory=dict)
-    rows: tuple[tuple[str | int, ...], ...] = ()
+    rows: tuple[Row, ...] = ()
     drawing: Drawn | None = None
 
 

@@ -131,25 +131,25 @@ class ClassifierModule(pl.LightningModule):
         """Logits ``[B, C]`` of a preprocessed batch."""
         return self.net(x)  # type: ignore[no-any-return]
 
-    def shared_step(self, batch: Batch, metrics: SplitMetrics) -> Tensor:
-        """Forward pass and loss; the figures are kept for later, without touching the host."""
+    def shared_step(self, batch: Batch, metrics: SplitMetrics) -> tuple[Tensor, Tensor]:
+        """Loss and logits ``[B, C]``; the figures are kept for later, without touching the host."""
         inputs, targets = batch
-        logits = self.net(inputs)
+        logits: Tensor = self.net(inputs)
         loss: Tensor = self.loss(logits, targets)
         metrics.add(loss.detach(), logits.detach(), targets)
-        return loss
+        return loss, logits
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One batch of training; returns the scalar loss."""
-        return self.shared_step(batch, self.train_metrics)
+        return self.shared_step(batch, self.train_metrics)[0]
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """One batch of validation."""
-        self.shared_step(batch, self.val_metrics)
+    def validation_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch of validation; returns its logits ``[B, C]``, for callbacks."""
+        return self.shared_step(batch, self.val_metrics)[1]
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """One batch of the evaluated split."""
-        self.shared_step(batch, self.test_metrics)
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One batch of the evaluated split; returns its logits ``[B, C]``, for callbacks."""
+        return self.shared_step(batch, self.test_metrics)[1]
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Every ``log_every_n_steps``: the figures since the last time, to the loggers."""
@@ -199,12 +199,18 @@ class ClassifierModule(pl.LightningModule):
             self._show({name: float(values[f"train/{name}"]) for name in ("loss", "accuracy")})
 
     def _show(self, figures: dict[str, float]) -> None:
-        """Hand the figures to the progress bar; refuse to go on with a loss that is lost."""
+        """Hand the figures to the progress bar; refuse to go on with a loss that is lost.
+
+        callbacks.finite stops earlier and knows more; this is for runs without it. Every process
+        comes by here, and all of them stop.
+        """
         self.latest = figures
-        if not math.isfinite(figures["loss"]):
+        finite = math.isfinite(figures["loss"])
+        if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
             raise TrainingError(
                 f"train/loss is {figures['loss']} at step {self.global_step}: lower optimizer.lr, "
-                "set trainer.gradient_clip_val=1, or look for the cause with debug=anomaly"
+                "set trainer.gradient_clip_val=1, or look for the cause with "
+                "callbacks.finite.enabled=true or debug=anomaly"
             )
 
     def configure_optimizers(self) -> Any:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from burnish.models.checks import require_image
+from burnish.nn.checkpointing import checkpointed
 from burnish.nn.checks import not_fraction, report
 from burnish.nn.init import kaiming_init
 from burnish.spec import ImageSpec
@@ -25,19 +26,37 @@ MIN_SIDE = 8  # the small stem's three halvings leave one pixel
 SMALL_STEM_SIDE = 64  # up to here the ImageNet stem's first factor of 4 costs more than it saves
 
 
-def resnet18(spec: ImageSpec, *, dropout: float = 0.0, zero_init_residual: bool = True) -> ResNet:
+def resnet18(
+    spec: ImageSpec,
+    *,
+    dropout: float = 0.0,
+    zero_init_residual: bool = True,
+    grad_checkpointing: bool = False,
+) -> ResNet:
     """ResNet-18: two basic blocks a stage. Arguments and errors: see :class:`ResNet`."""
-    return ResNet(spec, BasicBlock, (2, 2, 2, 2), dropout, zero_init_residual)
+    return ResNet(spec, BasicBlock, (2, 2, 2, 2), dropout, zero_init_residual, grad_checkpointing)
 
 
-def resnet34(spec: ImageSpec, *, dropout: float = 0.0, zero_init_residual: bool = True) -> ResNet:
+def resnet34(
+    spec: ImageSpec,
+    *,
+    dropout: float = 0.0,
+    zero_init_residual: bool = True,
+    grad_checkpointing: bool = False,
+) -> ResNet:
     """ResNet-34: 3, 4, 6 and 3 basic blocks. Arguments and errors: see :class:`ResNet`."""
-    return ResNet(spec, BasicBlock, (3, 4, 6, 3), dropout, zero_init_residual)
+    return ResNet(spec, BasicBlock, (3, 4, 6, 3), dropout, zero_init_residual, grad_checkpointing)
 
 
-def resnet50(spec: ImageSpec, *, dropout: float = 0.0, zero_init_residual: bool = True) -> ResNet:
+def resnet50(
+    spec: ImageSpec,
+    *,
+    dropout: float = 0.0,
+    zero_init_residual: bool = True,
+    grad_checkpointing: bool = False,
+) -> ResNet:
     """ResNet-50: 3, 4, 6 and 3 bottlenecks. Arguments and errors: see :class:`ResNet`."""
-    return ResNet(spec, Bottleneck, (3, 4, 6, 3), dropout, zero_init_residual)
+    return ResNet(spec, Bottleneck, (3, 4, 6, 3), dropout, zero_init_residual, grad_checkpointing)
 
 
 class BasicBlock(nn.Module):
@@ -119,6 +138,8 @@ class ResNet(nn.Module):
         dropout: share of the pooled features dropped before the head, in [0, 1).
         zero_init_residual: let every block start as its shortcut, with the last norm's scale at 0
             (Goyal et al. 2017, https://arxiv.org/abs/1706.02677).
+        grad_checkpointing: in training keep only what enters each block and compute the rest again
+            for the gradients: less memory, the same result, more time a step.
 
     Raises:
         ModelError: if the data is no image or smaller than 8x8.
@@ -132,10 +153,12 @@ class ResNet(nn.Module):
         depths: Sequence[int],
         dropout: float,
         zero_init_residual: bool,
+        grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         require_image("ResNet", spec, MIN_SIDE)
         report(not_fraction("model.dropout", dropout))
+        self.grad_checkpointing = grad_checkpointing
         small = max(spec.height, spec.width) <= SMALL_STEM_SIDE
         kernel, stride = (3, 1) if small else (7, 2)
         self.conv1 = nn.Conv2d(spec.channels, 64, kernel, stride, kernel // 2, bias=False)
@@ -155,8 +178,9 @@ class ResNet(nn.Module):
     def forward(self, x_BCHW: Tensor) -> Tensor:
         """Logits ``[B, num_classes]`` of float images ``[B, C, H, W]``."""
         y = self.maxpool(F.relu(self.bn1(self.conv1(x_BCHW))))
+        again = self.grad_checkpointing and self.training and torch.is_grad_enabled()
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            y = stage(y)
+            y = _block_by_block(stage, y) if again else stage(y)
         y_BC = torch.mean(y, dim=(2, 3))
         logits: Tensor = self.head(self.dropout(y_BC))
         return logits
@@ -177,6 +201,12 @@ def _stage(
     fan_out = width * block.expansion
     rest = (block(fan_out, width, 1) for _ in range(depth - 1))
     return nn.Sequential(block(fan_in, width, stride), *rest)
+
+
+def _block_by_block(stage: nn.Sequential, y: Tensor) -> Tensor:
+    for block in stage:
+        y = checkpointed(block, y)
+    return y
 
 
 def _zero_last_norms(net: nn.Module) -> None:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from burnish.errors import ModelError
 from burnish.models.checks import require_text
 from burnish.models.text import embedding_table, masked_mean, true_tokens
+from burnish.nn.checkpointing import checkpointed
 from burnish.nn.checks import not_fraction, not_positive, report
 from burnish.spec import TextSpec
 
@@ -33,6 +34,8 @@ class TextTransformer(nn.Module):
         expansion: the feed-forward part's hidden layer is so many times as wide.
         dropout: share dropped in training, in [0, 1), of the embeddings and of what each half of a
             block adds.
+        grad_checkpointing: in training keep only what enters each block and compute the rest again
+            for the gradients: less memory, the same result, more time a step.
 
     Raises:
         ModelError: if the data is no text.
@@ -48,6 +51,7 @@ class TextTransformer(nn.Module):
         layers: int = 2,
         expansion: int = 4,
         dropout: float = 0.1,
+        grad_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         require_text("TextTransformer", spec)
@@ -59,6 +63,7 @@ class TextTransformer(nn.Module):
             not_positive("model.expansion", expansion),
             not_fraction("model.dropout", dropout),
         )
+        self.grad_checkpointing = grad_checkpointing
         self.embedding = embedding_table(spec.vocabulary_size, width, STD)
         self.positions = nn.Parameter(torch.empty(spec.max_length, width))
         self.dropout = nn.Dropout(dropout)
@@ -89,8 +94,9 @@ class TextTransformer(nn.Module):
             )
         true_BL = true_tokens(ids_BL)
         x_BLC = self.dropout(self.embedding(ids_BL) + self.positions[:length])
+        again = self.grad_checkpointing and self.training and torch.is_grad_enabled()
         for block in self.blocks:
-            x_BLC = block(x_BLC, true_BL)
+            x_BLC = checkpointed(block, x_BLC, true_BL) if again else block(x_BLC, true_BL)
         logits: Tensor = self.head(masked_mean(self.norm(x_BLC), true_BL))
         return logits
 

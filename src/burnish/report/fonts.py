@@ -7,12 +7,16 @@ is for text inside pictures only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 
 from matplotlib.font_manager import FontProperties, findfont, findSystemFonts, fontManager
 from matplotlib.ft2font import FT2Font
+
+# Chinese fonts often have one weight, which does for titles too.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 OWN = "DejaVu Sans"
 # In the order of preference; the names under which Linux, macOS and Windows know them.

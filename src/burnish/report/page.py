@@ -6,12 +6,13 @@ It reads well on a telephone, on paper, in light and in dark. Every text is esca
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from burnish.report.figures import Drawn
+from burnish.report.figures import WIDTH, Drawn
 from burnish.runs.folder import write_atomically
 
 
@@ -43,9 +44,18 @@ class Picture:
         return "png" if self.content.startswith(b"\x89PNG") else "jpeg"
 
 
-def chart(drawn: Drawn, name: str, alt: str, caption: str = "") -> Picture:
-    """A figure as a picture of the page."""
-    return Picture(drawn.light, alt, caption, name, drawn.dark, width=442)
+def chart(drawn: Drawn, name: str, alt: str, caption: str = "", inches: float = WIDTH) -> Picture:
+    """A figure as a picture of the page, wide ones in their own size whatever the screen's.
+
+    Args:
+        drawn: the figure.
+        name: of its file.
+        alt: what it shows.
+        caption: below it.
+        inches: its width.
+    """
+    width = round(96 * inches)
+    return Picture(drawn.light, alt, caption, name, drawn.dark, width, scrolls=inches > WIDTH)
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,24 @@ class Page:
     def code(self, text: str) -> None:
         """Something to copy."""
         self._blocks.append(f"<pre><code>{escape(text)}</code></pre>")
+
+    def marked(self, parts: Iterable[tuple[str, float]], caption: str = "") -> None:
+        """A text of which some parts are coloured, blue for, orange and dotted against.
+
+        Args:
+            parts: the text in pieces with a strength in [-1, 1] each, 0 for plain ones.
+            caption: above it.
+        """
+        head = f"<b>{escape(caption)}</b>" if caption else ""
+        text = "".join(_marked(piece, strength) for piece, strength in parts)
+        self._blocks.append(f'<div class="text">{head}<p>{text}</p></div>')
+
+    @contextmanager
+    def folded(self, title: str) -> Iterator[None]:
+        """What is written meanwhile opens with a click; on paper it is open."""
+        self._blocks.append(f"<details><summary>{escape(title)}</summary>")
+        yield
+        self._blocks.append("</details>")
 
     def facts(self, facts: Iterable[tuple[str, str]]) -> None:
         """Key figures: pairs of a name and a value."""
@@ -171,6 +199,7 @@ class Page:
 
 
 _RIGHT = ' class="n"'
+FAINTEST = 0.1  # strengths that would not be seen need no markup
 
 
 def _cell(cell: Cell) -> str:
@@ -182,6 +211,14 @@ def _cell(cell: Cell) -> str:
         return f"<td{_RIGHT}>{escape(cell.text)}</td>"
     width = f"{100 * min(max(cell.bar, 0.0), 1.0):.1f}%"
     return f'<td class="n bar"><i style="width:{width}"></i><b>{escape(cell.text)}</b></td>'
+
+
+def _marked(piece: str, strength: float) -> str:
+    shade = min(abs(strength), 1.0)
+    if not shade >= FAINTEST:
+        return escape(piece)
+    kind = "for" if strength > 0 else "against"
+    return f'<mark class="{kind}" style="--s:{shade:.2f}">{escape(piece)}</mark>'
 
 
 def _figure(picture: Picture) -> str:
@@ -202,9 +239,11 @@ def _inlined(content: bytes) -> str:
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2127; --muted: #5a6470; --line: #e1e5ea;
-  --paper: #ffffff; --soft: #f4f6f8; --accent: #0072b2; --bar: #cfe3f1; --warn: #b45f06; }
+  --paper: #ffffff; --soft: #f4f6f8; --accent: #0072b2; --bar: #cfe3f1; --warn: #b45f06;
+  --blue: 86 170 230; --orange: 240 160 40; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8ebef; --muted: #a3adb8; --line: #323a44;
-  --paper: #1a1f26; --soft: #232a33; --accent: #56b4e9; --bar: #24506b; --warn: #f0b357; } }
+  --paper: #1a1f26; --soft: #232a33; --accent: #56b4e9; --bar: #24506b; --warn: #f0b357;
+  --blue: 50 130 200; --orange: 200 120 20; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
@@ -250,11 +289,22 @@ td { max-width: 34rem; overflow-wrap: break-word; }
   margin: .8rem 0; max-width: 100%; align-items: flex-start; }
 figure { margin: 0; max-width: 100%; min-width: 0; }
 figure img { max-width: 100%; height: auto; display: block; border-radius: 4px; }
-figcaption { color: var(--muted); font-size: .85rem; margin-top: .3rem; overflow-wrap: anywhere; }
+figcaption { contain: inline-size; color: var(--muted); font-size: .85rem;
+  margin-top: .3rem; overflow-wrap: anywhere; }
+.text { margin: .9rem 0; max-width: 44rem; } .text b { font-size: .9rem; overflow-wrap: anywhere; }
+.text p { margin: .15rem 0 0; white-space: pre-wrap; }
+mark { color: inherit; border-bottom: 2px solid transparent; border-radius: 2px;
+  print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+.for { background: rgb(var(--blue) / calc(.55 * var(--s)));
+  border-color: rgb(var(--blue) / var(--s)); }
+.against { background: rgb(var(--orange) / calc(.55 * var(--s)));
+  border-bottom: 2px dotted rgb(var(--orange) / var(--s)); }
+details { margin: .8rem 0; } summary { cursor: pointer; color: var(--accent); }
 .strip { overflow-x: auto; } .strip img { max-width: none; }
 @media print { :root { --ink: #000; --muted: #444; --line: #bbb; --paper: #fff; --soft: #f3f3f3;
   --accent: #000; --bar: #d5dde3; --warn: #777; }
   body { font-size: 10.5pt; } main { max-width: none; padding: 0; } nav { display: none; }
   figure, tr, li, .facts { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  details::details-content { content-visibility: visible; block-size: auto; }
   .strip img { max-width: 100%; } pre { white-space: pre-wrap; } }
 """

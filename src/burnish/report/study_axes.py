@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from unicodedata import east_asian_width
@@ -16,9 +15,6 @@ from burnish.report.figures import HEIGHT, WIDTH, Drawn, Theme, draw
 from burnish.report.fonts import families, undrawable
 from burnish.report.study_facts import StudyFacts
 from burnish.report.study_words import one_line
-
-# Chinese fonts often have one weight, which does for titles too.
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 LEAST_FOR_CUTTING = 10  # with fewer trials no value passes for an outlier
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.errors import RunError
+from burnish.runs.conditions import lower_is_better
 from burnish.runs.folder import find_run
-from burnish.runs.listing import Run, lower_is_better
-from burnish.runs.repeats import REPEATS
+from burnish.runs.groups import REPEATS
+from burnish.runs.listing import Run
 
 
 @dataclass(frozen=True)

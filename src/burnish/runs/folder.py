@@ -3,6 +3,7 @@
 config.yaml       the resolved configuration          overrides.yaml   what was typed
 spec.json         what the model knows of its data    split.json       indices of validation
 provenance.json   code, versions, hardware, data      result.json      status and metrics
+experiment.md     the story of the run, and a place for the next step
 checkpoints/{best,last}.ckpt   tensorboard/   metrics.csv   train.log
 """
 
@@ -27,10 +28,11 @@ BEFORE_TRAINING = (
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
 
 
-class _PlainLoader(yaml.SafeLoader):
+class PlainLoader(yaml.SafeLoader):
     """Without aliases: a few lines of them unfold to gigabytes, or never end."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
+        """Like PyYAML's, but an alias is an error."""
         if self.check_event(yaml.events.AliasEvent):
             event = self.peek_event()
             raise yaml.YAMLError(f"alias *{event.anchor} in line {event.start_mark.line + 1}")
@@ -111,7 +113,7 @@ class RunFolder:
         """
         path = self.path / "config.yaml"
         try:
-            config = yaml.load(path.read_text(encoding="utf-8"), _PlainLoader)
+            config = yaml.load(path.read_text(encoding="utf-8"), PlainLoader)
         except OSError as error:
             raise RunError(f"{path}: cannot be read ({error.strerror}); is this a run?") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -180,7 +182,7 @@ def find_run(location: str, key: str = "run") -> tuple[RunFolder, Path | None]:
             path = path.parent
         if not (path / "config.yaml").is_file():
             raise RunError(f"{key}: {location} is no run folder: it holds no config.yaml")
-        _refuse_links(path)
+        refuse_links(path)
         return RunFolder(path), None
     if path.suffix != ".ckpt":
         raise RunError(f"{key}: {location} is neither a run folder nor a checkpoint (*.ckpt)")
@@ -189,12 +191,16 @@ def find_run(location: str, key: str = "run") -> tuple[RunFolder, Path | None]:
         raise RunError(
             f"{key}: {location} lies in no run folder: {folder / 'config.yaml'} is missing"
         )
-    _refuse_links(folder)
+    refuse_links(folder)
     return RunFolder(folder), path
 
 
-def _refuse_links(folder: Path) -> None:
-    """What is written into a stranger's run folder must not end up where its links lead."""
+def refuse_links(folder: Path) -> None:
+    """What is written into a stranger's run folder must not end up where its links lead.
+
+    Raises:
+        RunError: naming the first link in it.
+    """
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(parent, name)

@@ -1,4 +1,4 @@
-"""All runs below a folder: found, read, filtered and sorted, from the files that they left.
+"""All runs below a folder: found and read, from the small files that they left.
 
 Only ``result.json`` and ``overrides.yaml`` are read, and a run's ``config.yaml`` if a key is asked
 for that was not typed: thousands of runs are listed in the time of reading two small files each.
@@ -7,38 +7,32 @@ for that was not typed: thousands of runs are listed in the time of reading two 
 from __future__ import annotations
 
 import json
-import math
-import operator
 import os
 import re
-import stat
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from difflib import get_close_matches
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from burnish.errors import ConfigError, RunError
-from burnish.runs.console import printable
-from burnish.runs.folder import STATUSES, RunFolder, _PlainLoader, _refuse_links, find_run
+from burnish.errors import RunError
+from burnish.runs.alive import what_became
+from burnish.runs.folder import STATUSES, RunFolder, find_run, refuse_links
+from burnish.runs.reading import plain_yaml, read_config, small_text
+from burnish.runs.words import number
 
 # Where training, multiruns and searches put their runs, below the folder of outputs.
 LEVELS = {"train": 2, "multirun": 3, "search": 2}
 FIELDS = ("status", "age", "best", "seconds", "epochs", "steps")
-# A result or a list of overrides takes a few kB; a stranger's file may be anything.
-MOST_BYTES = 4_000_000
-SHALLOW = 500  # levels of YAML; the fast loader's stack holds tens of thousands
+WRITTEN_MEANWHILE = ("metrics.csv", "train.log")
 
 Value = float | str | None
 
 # An override that needs no YAML: it has a key, and nothing that YAML could read in another way.
 _PLAIN_ITEM = re.compile(r"- ([A-Za-z_+~][\w./@+~-]*=[\w./,+-]*)")
-# yaml.CSafeLoader is ten times faster, but not built everywhere.
-_FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -49,23 +43,60 @@ class Run:
         path: its folder.
         result: of ``result.json``.
         overrides: what was typed.
-        modified: when it was last heard of, in seconds since 1970.
+        written: when ``result.json`` was, in seconds since 1970.
     """
 
     path: Path
     result: Mapping[str, Any]
     overrides: tuple[str, ...]
-    modified: float
+    written: float
+
+    @property
+    def name(self) -> str:
+        """The folder's name; that of a job, a bare number, after its sweep's."""
+        return "/".join(self.path.parts[-2 if self.path.name.isdecimal() else -1 :])
+
+    @cached_property
+    def fate(self) -> tuple[str, str]:
+        """The status, and how it is known if the run does not say so itself."""
+        said = str(self.result["status"])
+        return (
+            (said, "") if said != "running" else what_became(self.result, self.written, self.heard)
+        )
 
     @property
     def status(self) -> str:
-        """One of ``burnish.runs.folder.STATUSES``."""
-        return str(self.result["status"])
+        """One of ``burnish.runs.folder.STATUSES``, ``killed`` or ``lost?``."""
+        return self.fate[0]
+
+    @cached_property
+    def began(self) -> float | None:
+        """When its training began, or went on, in seconds since 1970."""
+        text = self.result.get("began")
+        if not isinstance(text, str):
+            return None
+        with suppress(ValueError, OverflowError, OSError):  # the year 1 has no such seconds
+            seconds = datetime.fromisoformat(text).timestamp()
+            return seconds if 0 <= seconds < time.time() + 86400 else None
+        return None
+
+    @cached_property
+    def heard(self) -> float:
+        """When it was last heard of, in seconds since 1970.
+
+        An ended run says it itself: the times of a copied folder's files are those of the copy.
+        """
+        if self.result["status"] == "running":
+            return max([self.written, *_times(self.path)])
+        seconds = number(self.result.get("seconds"))
+        if self.began is None or seconds is None or not 0 <= seconds < time.time():
+            return self.written
+        return min(self.began + seconds, self.written)
 
     @property
     def age(self) -> float:
         """Seconds since it was last heard of."""
-        return max(0.0, time.time() - self.modified)
+        return max(0.0, time.time() - self.heard)
 
     @cached_property
     def metrics(self) -> dict[str, float]:
@@ -79,6 +110,13 @@ class Run:
         """Best value of the monitored metric."""
         found = self.result.get("best")
         return number(found.get("value")) if isinstance(found, dict) else None
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch of the best value, counted from 1, as people read it."""
+        found = self.result.get("best")
+        epoch = found.get("epoch") if isinstance(found, dict) else None
+        return epoch + 1 if type(epoch) is int and 0 <= epoch < 2**63 else None
 
     @property
     def monitor(self) -> str | None:
@@ -116,26 +154,11 @@ class Run:
         return None if "/" in key else _plain(self.config, key)
 
 
-def number(value: Any) -> float | None:
-    """The value as a float, if it is a number or the text of one; no truth value is."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if isinstance(value, int) and value > 0 else -math.inf
-    except ValueError:
-        return None
-
-
-def one_line(value: Any) -> str:
-    """Anybody's value as text in one line that every terminal and file takes."""
-    try:
-        text = str(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, lists without end
-        return "(cannot be said)"
-    text = text.encode(errors="backslashreplace").decode()  # half a character, as JSON may hold
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+def _times(folder: Path) -> Iterator[float]:
+    """When the files were written that a run writes while it goes on."""
+    for name in WRITTEN_MEANWHILE:
+        with suppress(OSError):
+            yield (folder / name).lstat().st_mtime
 
 
 def _plain(config: Mapping[str, Any], key: str) -> Value:
@@ -153,25 +176,34 @@ def _plain(config: Mapping[str, Any], key: str) -> Value:
     return str(node) if found is None else found
 
 
-# --- finding and reading -------------------------------------------------------------------------
-
-
 def find(root: Path) -> tuple[list[Run], list[str]]:
     """All runs below ``root``, and what was skipped: ``<folder>: <why>``.
+
+    Args:
+        root: the folder of outputs, or that of one multirun or search.
 
     Raises:
         RunError: if ``root`` is no folder.
     """
     if not root.is_dir():
-        raise RunError(f"--root: {root} is no folder; expected that of the runs, outputs")
+        found = "is no folder" if root.exists() else "does not exist"
+        raise RunError(f"--root: {root} {found}; expected the folder of the runs, like outputs")
     runs, skipped = [], []
-    for kind, depth in LEVELS.items():
-        for folder in _folders(root / kind, depth):
-            try:
-                runs.append(read(folder))
-            except RunError as error:
-                skipped.append(str(error))
+    for folder in _candidates(root):
+        try:
+            runs.append(read(folder))
+        except RunError as error:
+            skipped.append(str(error))
     return runs, skipped
+
+
+def _candidates(root: Path) -> Iterator[Path]:
+    """Where runs should lie below a folder of outputs; what holds results below any other."""
+    places = [(root / kind, depth) for kind, depth in LEVELS.items() if (root / kind).is_dir()]
+    for place, depth in places:
+        yield from _folders(place, depth)
+    for depth in range(1, 4) if not places else ():
+        yield from (f for f in _folders(root, depth) if (f / "result.json").is_file())
 
 
 def _folders(parent: Path, depth: int) -> Iterator[Path]:
@@ -194,83 +226,25 @@ def read(folder: Path) -> Run:
     Raises:
         RunError: if the folder holds no readable result of a run.
     """
-    text, modified = _text(folder / "result.json")
+    text, written = small_text(folder / "result.json")
     try:
         result = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RunError(f"{folder}: result.json is not JSON") from error
     if not isinstance(result, dict) or result.get("status") not in STATUSES:
         raise RunError(f"{folder}: result.json is not that of a run")
-    return Run(folder, result, _overrides(folder), modified)
+    return Run(folder, result, _overrides(folder), written)
 
 
 def _overrides(folder: Path) -> tuple[str, ...]:
-    text, _ = _text(folder / "overrides.yaml")
+    text, _ = small_text(folder / "overrides.yaml")
     lines = text.splitlines()
     items: Any = [found[1] for line in lines if (found := _PLAIN_ITEM.fullmatch(line))]
     if len(items) < len(lines):
-        items = _yaml(folder / "overrides.yaml", text)
+        items = plain_yaml(folder / "overrides.yaml", text)
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise RunError(f"{folder}: overrides.yaml is no list of overrides")
     return tuple(items)
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration of a run, as it is written; interpolations stay text.
-
-    Raises:
-        RunError: if it is missing, a link, or no mapping in plain YAML.
-    """
-    config = _yaml(folder / "config.yaml", _text(folder / "config.yaml")[0])
-    if not isinstance(config, dict):
-        raise RunError(f"{folder}: config.yaml holds no mapping")
-    return config
-
-
-def read_provenance(folder: Path) -> dict[str, Any]:
-    """Where a run came from; empty if it does not say so readably."""
-    try:
-        found = json.loads(_text(folder / "provenance.json")[0])
-    except (RunError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _yaml(path: Path, text: str) -> Any:
-    try:
-        return yaml.load(text, _FAST_LOADER if _is_harmless(text) else _PlainLoader)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        raise RunError(f"{path.parent}: {path.name} is not plain YAML") from error
-
-
-def _is_harmless(text: str) -> bool:
-    """Whether the fast loader may read it: it follows aliases, and too deep a text crashes it.
-
-    An alias needs an asterisk; every level takes a bracket, or a column of its own in some line.
-    """
-    if "*" in text or text.count("[") + text.count("{") > SHALLOW:
-        return False
-    return max(map(len, text.splitlines()), default=0) <= SHALLOW
-
-
-def _text(path: Path) -> tuple[str, float]:
-    """A file's text and the time of its last change; no link, pipe or giant is opened."""
-    where = f"{path.parent}: {path.name}"
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError as error:
-        why = "is a link" if path.is_symlink() else f"cannot be read ({error.strerror})"
-        raise RunError(f"{where} {why}") from error
-    with os.fdopen(handle, "rb") as file:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise RunError(f"{where} is no file")
-        if about.st_size > MOST_BYTES:
-            raise RunError(f"{where} has {about.st_size:,} bytes, more than any run writes")
-        try:
-            return file.read(MOST_BYTES).decode(), about.st_mtime
-        except UnicodeDecodeError as error:
-            raise RunError(f"{where} is not UTF-8") from error
 
 
 def pick(root: Path, name: str) -> RunFolder:
@@ -281,8 +255,9 @@ def pick(root: Path, name: str) -> RunFolder:
     """
     if Path(name).exists() or not root.is_dir():
         return _opened(Path(name))
-    folders = [f for kind, depth in LEVELS.items() for f in _folders(root / kind, depth)]
-    found = [folder for folder in folders if str(folder).endswith(name)]
+    found = [folder for folder in _candidates(root) if str(folder).endswith(name)]
+    # s/2 is the trial 2 of the study s, even if there is a study named tests as well.
+    found = [folder for folder in found if str(folder).endswith(f"/{name}")] or found
     if len(found) != 1:
         said = f"the paths of {len(found)} runs end so" if found else "no run's path ends so"
         raise RunError(f"RUN: {name}: is no folder, and below {root} {said}")
@@ -292,113 +267,5 @@ def pick(root: Path, name: str) -> RunFolder:
 def _opened(path: Path) -> RunFolder:
     if not (path / "result.json").is_file():
         return find_run(str(path), "RUN")[0]  # a folder in it, or it says what is wrong
-    _refuse_links(path)  # a run that was refused has no config.yaml, and is a run still
+    refuse_links(path)  # a run that was refused has no config.yaml, and is a run still
     return RunFolder(path)
-
-
-# --- filtering and sorting -----------------------------------------------------------------------
-
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq, "!=": operator.ne, ">=": operator.ge, "<=": operator.le,
-    "=": operator.eq, ">": operator.gt, "<": operator.lt,
-}  # fmt: skip
-_CONDITION = re.compile(r"([^=<>!\s]+)\s*(==|!=|>=|<=|=|>|<)\s*(.*)", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Condition:
-    """``model=mlp`` or ``test/accuracy>0.9``.
-
-    Args:
-        key: see :meth:`Run.value`.
-        sign: ``=``, ``==``, ``!=``, ``<``, ``<=``, ``>`` or ``>=``.
-        value: to compare with: as a number if both are, as a name otherwise.
-    """
-
-    key: str
-    sign: str
-    value: str
-
-    def holds(self, run: Run) -> bool:
-        """Whether the run meets it; a run without the key meets ``!=`` alone."""
-        found = run.value(self.key)
-        if found is None:
-            return self.sign == "!="
-        numbers = number(found), number(self.value)
-        if None not in numbers:
-            return _COMPARE[self.sign](*numbers)
-        if self.sign not in ("=", "==", "!="):
-            return False
-        return _COMPARE[self.sign](_name(str(found)), _name(self.value))
-
-
-def _name(text: str) -> str:
-    """``simple_cnn`` and ``SimpleCNN`` name one net: the file's name and the class's."""
-    return text.replace("_", "").casefold()
-
-
-def conditions(texts: Sequence[str]) -> list[Condition]:
-    """Conditions as typed.
-
-    Raises:
-        ConfigError: if one is none, or compares order with what is no number.
-    """
-    return [_condition(text) for text in texts]
-
-
-def _condition(text: str) -> Condition:
-    found = _CONDITION.fullmatch(text.strip())
-    if not found:
-        raise ConfigError(f"--where: {text!r} is no condition; like 'model=mlp' 'test/loss<0.1'")
-    condition = Condition(found[1], found[2], found[3].strip().strip("'\""))
-    if condition.sign[0] in "<>" and number(condition.value) is None:
-        raise ConfigError(f"--where: {text}: {condition.sign} needs a number")
-    return condition
-
-
-def filtered(runs: Sequence[Run], wanted: Sequence[Condition]) -> list[Run]:
-    """Those that meet all conditions.
-
-    Raises:
-        ConfigError: if no run has the key of a condition.
-    """
-    for condition in wanted:
-        _refuse_unknown(runs, condition.key, "--where")
-    return [run for run in runs if all(condition.holds(run) for condition in wanted)]
-
-
-def ordered(runs: Sequence[Run], key: str, *, option: str = "--sort") -> list[Run]:
-    """Sorted by a key: the better metric first, otherwise the smaller; without it last.
-
-    Raises:
-        ConfigError: if no run has the key.
-    """
-    _refuse_unknown(runs, key, option)
-    rising = (key in FIELDS and key != "best") or not any(key in run.metrics for run in runs)
-    if key == "best":
-        names = {run.monitor for run in runs if run.monitor}
-        rising = bool(names) and all(map(lower_is_better, names))
-    sign = 1 if rising or lower_is_better(key) else -1
-
-    def rank(run: Run) -> tuple[int, float, str]:
-        value = run.value(key)
-        figure = number(value)
-        if value is None or (figure is not None and math.isnan(figure)):
-            return 2, 0.0, ""
-        return (0, sign * figure, "") if figure is not None else (1, 0.0, str(value))
-
-    return sorted(runs, key=rank)
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether the name is that of a loss or an error; other metrics are good if they are high."""
-    return re.search(r"loss|error|perplexity", metric) is not None
-
-
-def _refuse_unknown(runs: Sequence[Run], key: str, option: str) -> None:
-    if not runs or any(run.value(key) is not None for run in runs):
-        return
-    known = {*FIELDS, *(name for run in runs for name in (*run.metrics, *run.typed))}
-    near = get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else "a metric, a key of the config, or one of "
-    raise ConfigError(f"{option}: no run has {key}; {hint}{'' if near else ', '.join(FIELDS)}")

@@ -1,0 +1,145 @@
+"""diagnose: checks before the long run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.trainer.states import TrainerFn
+
+from burnish.build import build_data, build_module
+from burnish.commands.quiet import quiet
+from burnish.diagnosis.checks import CHECKS
+from burnish.diagnosis.page import as_json, page
+from burnish.diagnosis.subject import Subject
+from burnish.diagnosis.terminal import end, say
+from burnish.diagnosis.verdict import Verdict, exit_code
+from burnish.errors import BurnishError, ConfigError, ModelError
+from burnish.learner.freeze import Freeze
+from burnish.learner.module import ClassifierModule, load_weights, net_weights
+from burnish.runs.folder import RunFolder, find_run
+from burnish.runs.weights import read_checkpoint, spec_of
+from burnish.spec import TextSpec
+
+Config = Mapping[str, Any]
+
+# What a net that an earlier check found broken makes of a later check.
+FOLLOWING = (BurnishError, RuntimeError, ValueError, IndexError)
+
+
+def diagnose(
+    config: Config,
+    folder: Path,
+    checks: Sequence[str],
+    trusted: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+) -> int:
+    """Check what a run with this configuration would begin with; nothing is trained or kept.
+
+    Args:
+        config: of the run, checked, plain containers.
+        folder: for the report, made by the caller.
+        checks: names in :data:`burnish.diagnosis.checks.CHECKS`.
+        trusted: packages that the configuration may name classes of.
+        overrides: what the user typed.
+
+    Returns:
+        The exit code: 1 if something is broken, else 0.
+    """
+    started = time.monotonic()
+    quiet()
+    subject = make_subject(config, trusted)
+    verdicts = list(_made(subject, checks))
+    run = RunFolder(folder)
+    run.write_yaml("config", dict(config))
+    run.write_yaml("overrides", list(overrides))
+    run.write_json("diagnosis", as_json(verdicts))
+    lead = "Before the run: " + (" ".join(overrides) or "the defaults")
+    path = page(config["name"], lead, verdicts).write(folder)
+    end(verdicts, path, time.monotonic() - started)
+    return exit_code(verdicts)
+
+
+def make_subject(config: Config, trusted: Sequence[str] = ()) -> Subject:
+    """Data, a batch and the net as the run would begin with them.
+
+    Args:
+        config: checked, plain containers.
+        trusted: packages that the configuration may name classes of.
+    """
+    weights, vocabulary = _initial(config["init_from"])
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    data = build_data(config, trusted, vocabulary=vocabulary)
+    trainer = _trainer(config["trainer"])
+    device = trainer.strategy.root_device
+
+    def make() -> ClassifierModule:
+        pl.seed_everything(config["seed"], workers=True, verbose=False)
+        module = build_module(
+            {**config, "compile": False}, data, trusted, pretrained=weights is None
+        )
+        if weights is not None:
+            _load(module, weights, config["init_from"])
+        return module.to(device)
+
+    module = make()  # pretrained weights bring their normalisation with them
+    if config["freeze"] == "backbone":
+        Freeze().setup(trainer, module, TrainerFn.FITTING)  # refuses a net without a head
+    batch = next(iter(data.train_dataloader()))
+    inputs, targets = data.for_training(data.transfer_batch_to_device(batch, device, 0))
+    return Subject(config, data, make, device, inputs, targets)
+
+
+def _initial(location: str | None) -> tuple[Any, TextSpec | None]:
+    """The weights that ``init_from`` names, and the vocabulary that they know."""
+    if not location:
+        return None, None
+    folder, named = find_run(location, "init_from")
+    path = named or folder.checkpoint("best")
+    checkpoint = read_checkpoint(path)
+    spec = spec_of(checkpoint, path)
+    return net_weights(checkpoint), spec if isinstance(spec, TextSpec) else None
+
+
+def _load(module: ClassifierModule, weights: Any, location: str) -> None:
+    try:
+        load_weights(module.net, weights)
+    except ModelError as error:
+        raise ModelError(f"init_from: {location}: {error}") from error
+
+
+def _trainer(asked: Mapping[str, Any]) -> pl.Trainer:
+    """One that only knows where the first process would run."""
+    devices = asked.get("devices")
+    one = devices[:1] if isinstance(devices, list) else 1
+    try:
+        return pl.Trainer(
+            accelerator=asked["accelerator"],
+            devices=one,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except MisconfigurationException as error:
+        raise ConfigError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _made(subject: Subject, checks: Iterable[str]) -> Iterable[Verdict]:
+    """One verdict after another, said at once."""
+    found_broken = False
+    for name in checks:
+        try:
+            verdict = CHECKS[name](subject)
+        except FOLLOWING as error:
+            if not found_broken:  # the user's mistake, or a bug
+                raise
+            reason = f"cannot be checked: {' '.join(str(error).split())}"
+            verdict = Verdict(name.replace("_", " "), "note", reason, "first mend what is broken")
+        found_broken |= verdict.status == "broken"
+        say(verdict)
+        yield verdict
