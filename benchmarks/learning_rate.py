@@ -41,7 +41,7 @@ class Points(Callback):
     def __init__(self) -> None:
         self.figures: list[tuple[int, float, float]] = []
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         found = {name: float(v) for name, v in trainer.callback_metrics.items()}
         self.figures.append((trainer.global_step, found["val/loss"], found["val/accuracy"]))
 

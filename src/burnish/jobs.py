@@ -267,6 +267,7 @@ def _diagnose(cfg: Any) -> None:
 
 def _diagnosed(cfg: Any, overrides: list[str], folder: Path) -> int:
     from burnish.config.diagnosis import chosen, only_run
+    from burnish.config.plain import trusted as trusted_packages
 
     if is_multirun():
         raise ConfigError("diagnose: looks at one run at a time: leave out -m")
@@ -275,9 +276,10 @@ def _diagnosed(cfg: Any, overrides: list[str], folder: Path) -> int:
         from burnish.runs.folder import find_run
 
         run, _ = find_run(str(cfg.run))
+        trusted = trusted_packages(cfg, overrides)
         from burnish.commands.diagnose_run import look_back
 
-        return look_back(run)
+        return look_back(run, trusted)
     if cfg.resume:
         raise ConfigError(f"resume: this run has begun: look at its curves, run={cfg.resume}")
     checks = chosen(cfg)

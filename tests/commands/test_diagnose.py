@@ -15,7 +15,7 @@ from burnish.commands.diagnose_run import look_back
 from burnish.commands.train import train
 from burnish.config.diagnosis import CHECKS, chosen
 from burnish.diagnosis import checks
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, TrainingError
 from burnish.learner.module import net_weights
 from burnish.runs.folder import RunFolder
 from launch import ROOT, TINY, composed
@@ -100,6 +100,21 @@ def test_the_curves_of_a_run_are_looked_at_in_its_folder(tmp_path, capsys):
     checked = json.loads((run / "diagnosis.json").read_text())["checks"]
     assert checked
     assert f" {checked[0]['check']} " in capsys.readouterr().out
+
+
+def test_the_batch_that_a_run_broke_on_is_gone_through_again(tmp_path, capsys):
+    run = RunFolder(tmp_path)
+    with pytest.raises(TrainingError, match="nonfinite"):
+        train(composed(*TINY, "optimizer.lr=1e9"), tmp_path)
+    capsys.readouterr()
+    assert look_back(run) == 1
+    found = {verdict["check"]: verdict for verdict in run.read_json("diagnosis")["verdicts"]}
+    assert found["replay"]["status"] == "broken"
+    assert "first output that is not finite" in capsys.readouterr().out
+    config = (tmp_path / "config.yaml").read_text()
+    (tmp_path / "config.yaml").write_text(config.replace("burnish.models.mlp.MLP", "os.system"))
+    with pytest.raises(ConfigError, match=r"model\._target_"):
+        look_back(run)
 
 
 @pytest.fixture

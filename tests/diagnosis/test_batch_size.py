@@ -61,7 +61,7 @@ class Hungry(nn.Module):
 
 def test_tries_until_memory_runs_out_and_frees_what_the_error_held() -> None:
     held: list[weakref.ref[Any]] = []
-    subject = with_net(subject_of("data.limit=600"), lambda: Hungry(300, held))
+    subject = with_net(subject_of("data.batch_size=200"), lambda: Hungry(300, held))
     state = torch.get_rng_state()
     assert 300 * 7 / 8 <= largest_tried(subject) <= 300
     assert torch.equal(torch.get_rng_state(), state)
@@ -85,10 +85,10 @@ def test_other_errors_stay_errors() -> None:
         largest_tried(with_net(subject_of(), Wrong))
 
 
-@pytest.mark.parametrize("overrides", [(), ("model=resnet18", "data.image_size=12")])
-def test_the_estimate_is_where_a_measured_step_fills_the_memory(overrides: tuple[str, ...]) -> None:
-    subject = subject_of("data.batch_size=8", *overrides)
-    available = 2 * footprint(subject, [heaviest(subject)]).peak
+def test_the_estimate_is_where_a_measured_step_fills_the_memory() -> None:
+    # So small a batch that memory is highest where the optimizer works, but not with a large one.
+    subject = subject_of("data.batch_size=8")
+    available = 3 * footprint(subject, [heaviest(subject)]).peak
     size = largest_estimated(subject, available)
     assert size > 8
     assert footprint(subject, [heaviest(subject, size)]).peak == pytest.approx(available, rel=0.05)

@@ -62,6 +62,14 @@ def test_suggestion_keeps_its_distance_from_divergence() -> None:
     assert curve.suggested <= curve.diverges / 4
 
 
+def test_unlearning_the_initial_outputs_is_no_learning() -> None:
+    x = np.log10(np.geomspace(1e-6, 10, 100))
+    losses = 3.5 - 1.2 / (1 + np.exp(-6 * (x + 4))) - 0.5 / (1 + np.exp(-6 * (x + 2)))
+    assert curve_of(losses).suggested == pytest.approx(1e-2, rel=0.8)
+    # Where guessing is as bad as the start, the steeper of the two falls is the answer.
+    assert curve_of(losses, guessing=3.6).suggested == pytest.approx(1e-4, rel=0.8)
+
+
 def test_infinite_losses_count_as_lost() -> None:
     losses = [2.3] * 40 + [1.5] * 20 + [math.nan]
     curve = curve_of(losses)
@@ -155,10 +163,10 @@ def test_defaults_pass_and_a_thousand_times_as_much_is_broken(optimizer: str) ->
     assert 0.02 < suggested / subject.config["optimizer"]["lr"] < 50
 
 
-def test_a_suggestion_from_a_useless_rate_trains(tmp_path: Path) -> None:
-    high = check(subject_of("optimizer.lr=1.0"))
+def test_a_suggestion_from_a_useless_rate_trains() -> None:
+    high = check(subject_of(*MLP, "optimizer.lr=1.0"))
     assert high.status == "broken"
-    assert survives(subject_of(), high.values["suggested"], high.values["guessing"])
+    assert survives(subject_of(*MLP), high.values["suggested"], high.values["guessing"])
     low = check(subject_of(*MLP, "optimizer.lr=1e-7"))
     assert low.status == "note"
     assert "very slow" in low.figure
@@ -169,7 +177,7 @@ def test_texts_pass_too(tmp_path: Path) -> None:
     tiny.write_reviews(tmp_path / "reviews.csv")
     overrides = (
         "data=text", f"data.path={tmp_path / 'reviews.csv'}", "model=text_transformer",
-        "data.batch_size=16", "data.max_length=24", "model.width=32",
+        "data.batch_size=16", "data.max_length=16", "model.width=16", "model.layers=1",
     )  # fmt: skip
     for optimizer in ("adamw", "sgd"):
         assert check(subject_of(*overrides, f"optimizer={optimizer}")).status == "ok"

@@ -1,33 +1,43 @@
-"""diagnose run=: a look at the curves of a run that has begun, without torch."""
+"""diagnose run=: the curves of a run that has begun, and the batch that it broke on, if any."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from burnish.diagnosis.curve_figures import drawn
 from burnish.diagnosis.page import as_json, page
 from burnish.diagnosis.run import diagnose_run
 from burnish.diagnosis.terminal import end, say
-from burnish.diagnosis.verdict import exit_code
+from burnish.diagnosis.verdict import Verdict, exit_code
+from burnish.errors import ConfigError
 from burnish.runs.curves import read_curves
 from burnish.runs.folder import RunFolder
 
+# Where a training keeps the batch of a step that was not finite.
+KEPT = "nonfinite.pt"
 
-def look_back(run: RunFolder) -> int:
-    """Say what the curves show; ``diagnosis.json`` and ``diagnosis/index.html`` go into the run.
+
+def look_back(run: RunFolder, trusted: Sequence[str] = ()) -> int:
+    """Say what the curves show, and go through the batch again that the run broke on.
+
+    ``diagnosis.json`` and ``diagnosis/index.html`` go into the run.
 
     Args:
         run: going on or ended.
+        trusted: packages that its configuration may name classes of.
 
     Returns:
         The exit code: 1 if something is broken, else 0.
 
     Raises:
-        RunError: if the curves cannot be read.
+        ConfigError: if there is a batch, and the configuration names what it may not.
+        RunError: if the curves or the batch cannot be read.
     """
     started = time.monotonic()
     curves = read_curves(run.path)
-    verdicts = diagnose_run(run)
+    verdicts = [*diagnose_run(run), *_replayed(run, trusted)]
     for verdict in verdicts:
         say(verdict)
     run.write_json("diagnosis", as_json(verdicts))
@@ -36,3 +46,32 @@ def look_back(run: RunFolder) -> int:
     path = page(run.path.name, "The curves of the run.", drawn(verdicts, curves)).write(folder)
     end(verdicts, path, time.monotonic() - started)
     return exit_code(verdicts)
+
+
+def _replayed(run: RunFolder, trusted: Sequence[str]) -> list[Verdict]:
+    if not (run.path / KEPT).exists():
+        return []
+    from burnish.config.check import check_targets
+
+    config = run.read_config()
+    if problems := check_targets(config, trusted):
+        raise ConfigError([f"{run.path / 'config.yaml'}: {line}" for line in problems])
+    from burnish.diagnosis import replay
+
+    saved = replay.read_saved(run.path)
+    assert saved is not None
+    return [replay.check(_module(run, config, saved, trusted), saved)]
+
+
+def _module(
+    run: RunFolder, config: Mapping[str, Any], saved: Mapping[str, Any], trusted: Sequence[str]
+) -> Any:
+    """The run's net and loss; the data need not be at hand."""
+    from burnish.build import build_loss, build_net
+    from burnish.learner.module import ClassifierModule
+    from burnish.runs.weights import spec_of
+
+    spec = spec_of(saved, run.path / KEPT)
+    counts = saved["burnish"].get("class_counts") or [1] * spec.num_classes
+    net = build_net(config, spec, trusted, pretrained=False)
+    return ClassifierModule(net, build_loss(config["loss"], counts, trusted), spec.num_classes)

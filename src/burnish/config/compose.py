@@ -129,7 +129,7 @@ def _unapplied(
     known = groups | ({name for name, _ in _keys(config)} if config is not None else set())
     if key in known:
         return f"{key}: {_first_line(error)}"
-    near = get_close_matches(key, known, n=3, cutoff=0.55) or _same_leaf(key, known)
+    near = _same_leaf(key, known) or get_close_matches(key, known, n=3, cutoff=0.55)
     # modle=resnet18 means the group that has such a choice, not the key mode.
     near.sort(key=lambda n: not any((d / n / f"{v}.yaml").exists() for d in dirs for v in values))
     if near:

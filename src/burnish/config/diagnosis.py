@@ -28,7 +28,7 @@ def only_run(overrides: Sequence[str]) -> None:
         ConfigError: naming them.
     """
     keys = [text.lstrip("+~").partition("=")[0] for text in overrides]
-    others = [key for key in keys if key not in ("run", "traceback", "debug")]
+    others = [key for key in keys if key not in ("run", "trust", "traceback", "debug")]
     if others:
         raise ConfigError(f"{', '.join(others)}: run= looks at a run as it is: leave the rest out")
 

@@ -33,7 +33,7 @@ class Layer:
     Args:
         name: dotted, within the net.
         weights: how many numbers.
-        gradient: norm of the first batch's gradient.
+        gradient: norm of the first pass's gradient.
         per_weight: its root mean square over weight matrices; None: the module has none.
         silent: of its numbers, those in tensors that got no gradient in any step.
         moved: norm of the change that all steps made, over the norm before.
@@ -48,7 +48,7 @@ class Layer:
 
 
 def check(subject: Subject) -> Verdict:
-    """One backward pass, layer by layer; then a step or three, and weights must have moved.
+    """One backward pass, layer by layer, and up to two more where layers stay silent at first.
 
     Weights that the configuration freezes are left out.
     """
@@ -101,7 +101,7 @@ def _measured(steps: Steps, subject: Subject) -> list[Layer]:
         if loss.requires_grad:  # else no trained weight has a part in it
             steps.backward(loss)
         found = {name: p.grad.detach().clone() for name, p in trained.items() if p.grad is not None}
-        first = first or found
+        first = first or found  # later ones behind a layer from zero are as small as a step
         heard |= {name for name, gradient in found.items() if bool((gradient != 0).any())}
         steps.update()
         if len(heard) == len(trained):
@@ -182,7 +182,7 @@ def _drawing(layers: list[Layer]) -> Drawn:
         axes.yaxis.set_major_locator(LogLocator(numticks=6))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel("layers with weight matrices, from the input")
+        axes.set_xlabel("weight matrices from the input on, but for silent ones")
         axes.set_ylabel("root mean square")
         axes.set_xticks([])
 

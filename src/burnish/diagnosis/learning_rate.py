@@ -112,13 +112,17 @@ class Curve:
         """Where the smoothed loss falls most steeply, and well below divergence.
 
         Steepest for equal ratios of rates, up to the lowest point, and at most a quarter of the
-        rate that diverges. None if the loss does not fall.
+        rate that diverges. Falling to the loss of guessing does not count where the loss gets
+        below it: that is a net unlearning its initial outputs, for which small rates are enough.
+        None if the loss does not fall.
         """
         if not self.falls:
             return None
-        slope = np.gradient(self.smoothed, np.log10(self.rates))
-        steepest = float(self.rates[slope[: self.lowest + 1].argmin()])
-        return min(steepest, (self.diverges or math.inf) / SAFETY)
+        smoothed = self.smoothed[: self.lowest + 1]
+        slope = np.gradient(smoothed, np.log10(self.rates[: self.lowest + 1]))
+        if smoothed[-1] < self.guessing:
+            slope[smoothed > self.guessing] = np.inf
+        return min(float(self.rates[slope.argmin()]), (self.diverges or math.inf) / SAFETY)
 
 
 def find(subject: Subject, *, steps: int = STEPS, seconds: float = SECONDS) -> Curve:
@@ -252,8 +256,8 @@ def _judge(subject: Subject, curve: Curve, rate: float) -> tuple[Status, str]:
     if rate <= 0:
         return "broken", ": nothing would move"
     end = curve.diverges or float(curve.rates[-1])
-    # What was learned at lower rates can carry a net far: the trial decides.
-    if rate > min(end, DOUBTFUL * (curve.suggested or math.inf)):
+    # What was learned at lower rates can carry a net far: in doubt a trial decides.
+    if rate > min(end / SAFETY, DOUBTFUL * (curve.suggested or math.inf)):
         if not survives(subject, rate, curve.guessing):
             return "broken", f": training diverges within {TRIAL_STEPS} steps"
         if rate > end:

@@ -72,7 +72,7 @@ def check(module: ClassifierModule, saved: Mapping[str, Any]) -> Verdict:
         origin = replace(origin, sentence=sentence)
     step = saved.get("step")
     return Verdict(
-        "the step that broke",
+        "replay",
         "note" if origin.kind == "nowhere" else "broken",
         f"step {step}: {origin.sentence}",
         "" if origin.kind == "nowhere" else _capital(origin.advice),
