@@ -43,15 +43,17 @@ def test_the_command_runs(line, run, tmp_path, mnist_root, cifar10_root, folder_
     verb, arguments = Path(words[1]).stem, words[2:]
     tiny.write_reviews(tmp_path / "reviews.csv", heading="label,review")
     tiny.write_labels(tmp_path / "labels.csv", folder_root)
-    roots = {"data=mnist": mnist_root, "search=mnist": mnist_root, "data=cifar10": cifar10_root}
+    roots = dict.fromkeys(("data=mnist", "search=mnist", "experiment=mnist_cnn"), mnist_root)
+    roots["data=cifar10"] = cifar10_root
     extra = [f"data.root={root}" for choice, root in roots.items() if choice in arguments]
     if "data=cifar10" in arguments:
         extra.append("data.verify=false")
     arguments = [a.replace("path/to/photographs", str(folder_root)) for a in arguments]
-    if verb == "split":
+    if verb in ("split", "runs"):
         done = subprocess.run(
             [sys.executable, "-c", "from burnish.cli import main; main()", verb, *arguments],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
+            cwd=run.parents[3] if verb == "runs" else tmp_path,
+            capture_output=True, text=True, check=False,
             env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -66,6 +68,8 @@ def test_the_command_runs(line, run, tmp_path, mnist_root, cifar10_root, folder_
             # mlp where the command leaves the model open or sweeps over it is fast enough.
             extra += [s for s in SHORT if s.partition("=")[0] != "trainer.max_epochs"]
             arguments = [a for a in arguments if a not in own_epochs] + ["trainer.max_epochs=1"]
+    if verb == "diagnose" and not any(a.startswith("run=") for a in arguments):
+        extra.append("checks=[inputs,shapes,outputs]")
     if any(a.startswith("search=") for a in arguments):
         arguments = [a for a in arguments if not a.startswith("search.n_trials")]
         extra.append("search.n_trials=2")

@@ -95,7 +95,7 @@ def test_the_estimate_is_where_a_measured_step_fills_the_memory() -> None:
 
 
 def test_memory_too_small_for_the_net_fits_nothing() -> None:
-    assert largest_estimated(subject_of(), 1000) == 0
+    assert largest_estimated(subject_of("model=mlp"), 1000) == 0
 
 
 def test_suggests_no_more_than_the_training_split() -> None:
@@ -122,7 +122,7 @@ def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert available_memory() > 2**20  # type: ignore[operator]
     write_limits(tmp_path, str(40 * 2**20), 39 * 2**20)
     assert available_memory() == 2**20
-    verdict = check(subject_of("data.batch_size=64"))
+    verdict = check(subject_of())
     assert verdict.status == "broken"
     assert 0 < verdict.values["suggested"] < 64
     assert verdict.advice.startswith(f"data.batch_size={verdict.values['suggested']}, not 64")

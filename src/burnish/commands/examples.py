@@ -131,7 +131,8 @@ def _images(
     ]
     return shown, (
         f"Beside each image its Grad-CAM at {layer}: the warmer a place, the more it spoke for the "
-        "predicted class (Selvaraju et al. 2017); layer= chooses another layer."
+        "predicted class (Selvaraju et al. 2017); where all is grey, no place did at this layer. "
+        "layer= chooses another."
     )
 
 

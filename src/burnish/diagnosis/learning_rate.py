@@ -28,7 +28,7 @@ from burnish.report.figures import Drawn, Theme, draw
 
 NAME = "learning rate"
 LOWEST, HIGHEST = 1e-6, 10.0
-STEPS, FEWEST = 100, 30
+STEPS, FEWEST = 100, 25
 SECONDS = 60.0
 # Of the kernel that smooths, in decades of the rate: wide enough for the noise of batches, and
 # narrow beside the one to two decades in which a loss falls.
@@ -40,7 +40,7 @@ CERTAIN = 1.5  # standard deviations of the losses; smoothing leaves a third of 
 DOUBTFUL = 10.0  # times the suggestion
 FAR_BELOW = 100.0
 WORTH_TRYING = 3.0  # a suggestion nearer to the configured rate is the same rate
-TRIAL_STEPS = 40
+TRIAL_STEPS, TRIAL_SECONDS = 40, 30.0
 
 Array = NDArray[np.float64]
 
@@ -134,7 +134,7 @@ def find(subject: Subject, *, steps: int = STEPS, seconds: float = SECONDS) -> C
     Args:
         subject: the run.
         steps: from the lowest rate to the highest; fewer if the loss explodes.
-        seconds: steps are fewer, but not under 30, if they would take longer: nothing else here
+        seconds: steps are fewer, but not under 25, if they would take longer: nothing else here
             depends on the clock.
     """
     start = time.perf_counter()
@@ -208,20 +208,26 @@ def peak(config: Mapping[str, Any], rate: float) -> tuple[str, float]:
     return ("optimizer.lr" if top == rate else "scheduler.schedule.max_lr"), top
 
 
-def survives(subject: Subject, rate: float, guessing: float) -> bool:
-    """Whether a fresh net bears a rate for 40 steps, half of them a warm-up to it.
+def survives(subject: Subject, rate: float, guessing: float, steps: int = TRIAL_STEPS) -> bool:
+    """Whether a fresh net bears a rate for some steps, the first half of them a warm-up to it.
 
-    It does not if the loss explodes on the way and nothing is learned by the last ten.
+    It does not if the loss explodes on the way and nothing is learned by the last quarter.
+
+    Args:
+        subject: the run.
+        rate: of the optimizer's main group.
+        guessing: the loss of a net that knows nothing.
+        steps: at least 4.
     """
     losses = []
     with seeded(subject):
         rated = _rated(Steps(subject))
-        for number, batch in enumerate(islice(batches(subject), TRIAL_STEPS), 1):
-            losses.append(rated(batch, rate * min(1.0, 2 * number / TRIAL_STEPS)))
+        for number, batch in enumerate(islice(batches(subject), steps), 1):
+            losses.append(rated(batch, rate * min(1.0, 2 * number / steps)))
             if not math.isfinite(losses[-1]):
                 return False
     exploded = max(losses) > EXPLODED * max(guessing, losses[0])
-    return not exploded or float(np.mean(losses[-10:])) < guessing
+    return not exploded or float(np.mean(losses[-(steps // 4) :])) < guessing
 
 
 def check(subject: Subject) -> Verdict:
@@ -257,11 +263,14 @@ def _judge(subject: Subject, curve: Curve, rate: float) -> tuple[Status, str]:
         return "broken", ": nothing would move"
     end = curve.diverges or float(curve.rates[-1])
     # What was learned at lower rates can carry a net far: in doubt a trial decides.
-    if rate > min(end / SAFETY, DOUBTFUL * (curve.suggested or math.inf)):
-        if not survives(subject, rate, curve.guessing):
-            return "broken", f": training diverges within {TRIAL_STEPS} steps"
+    doubtful = DOUBTFUL * curve.suggested if curve.suggested else end / SAFETY
+    if rate > min(end, doubtful):
+        steps = int(TRIAL_SECONDS * len(curve.losses) / curve.seconds)
+        steps = min(TRIAL_STEPS, max(FEWEST // 2, steps))
+        if not survives(subject, rate, curve.guessing, steps):
+            return "broken", f": training diverges within {steps} steps"
         if rate > end:
-            return "note", f": high, though {TRIAL_STEPS} steps with a warm-up went well"
+            return "note", f": high, though {steps} steps with a warm-up went well"
     if curve.suggested and rate < curve.suggested / FAR_BELOW:
         return "note", ": training would be very slow"
     return "ok", ""

@@ -18,8 +18,8 @@ from burnish.diagnosis.subject import Subject
 from burnish.diagnosis.verdict import Verdict
 
 NAME = "loading"
-SECONDS = 6.0
-FEWEST, MOST = 2, 50  # batches of which a median is taken
+SECONDS = 4.0
+FEWEST, MOST = 2, 30  # batches of which a median is taken
 WARM_UP = 1  # batches that start workers and choose kernels
 PREFETCHED = 2  # batches a worker that torch's DataLoader has read ahead
 KEPT = 8  # batches at hand at once
