@@ -15,7 +15,7 @@ from burnish.diagnosis.subject import Subject
 from burnish.diagnosis.verdict import Verdict
 
 NAME = "batch size"
-# Of the largest batch that fits. The rest is for fragments, and for what kernels take while they run:
+# Of the largest batch that fits; the rest is for fragments and for what kernels take as they run:
 # ResNet-18 on a CPU, 128 images of 32 px: 649 MiB by the system, 536 by its tensors.
 SHARE = 0.8
 CGROUP = Path("/sys/fs/cgroup")
