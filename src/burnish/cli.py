@@ -32,10 +32,13 @@ VERBS = {
 }
 # These look at files: they take ordinary options, and nothing is composed.
 OF_FILES = ("split", "study", "runs")
+# Refused with -m before Hydra makes a folder for the sweep.
+OF_ONE_RUN = ("diagnose",)
 
 # What a full, foreign or missing disk answers.
 OF_THE_DISK = (
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENOENT,
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+    errno.ENOTDIR, errno.ENOENT,
 )  # fmt: skip
 
 HELP = """burnish {version}: from a composed configuration to a trained and understood model
@@ -107,9 +110,14 @@ def command(verb: str, launched: Sequence[str] | None = None) -> None:
 class _Refused(BaseException):
     """Carries the user's mistake past Hydra, which comments on every Exception of a job."""
 
-    def __init__(self, error: BurnishError) -> None:
+    def __init__(self, error: BurnishError | OSError) -> None:
         super().__init__(str(error))
         self.error = error
+
+
+def _asks_for_many(word: str) -> bool:
+    """Whether Hydra will read this word as ``--multirun``, which may be shortened."""
+    return word == "-m" or (len(word) > len("--") and "--multirun".startswith(word))
 
 
 def _run_on_files(verb: str) -> int:
@@ -123,8 +131,10 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    register()
     typed = list(sys.argv[1:])
+    if verb in OF_ONE_RUN and any(map(_asks_for_many, typed)):
+        raise ConfigError(f"{verb}: looks at one run at a time: leave out -m")
+    register()
     reached = False
 
     def task(cfg: Any) -> Any:
@@ -143,7 +153,9 @@ def _compose_and_run(verb: str, launched: list[str]) -> int:
         sys.argv = launched
         try:
             return TASKS[verb](cfg)
-        except BurnishError as error:  # Hydra would only add lines to it
+        except (BurnishError, OSError) as error:  # Hydra would only add lines to it
+            if isinstance(error, OSError) and error.errno not in OF_THE_DISK:
+                raise
             raise _Refused(error) from error
 
     # For Hydra's own plugins, samplers of a sweep and the like; burnish's targets have their own.

@@ -34,7 +34,12 @@ def test_the_names_are_the_checks():
     assert "memory" not in chosen({"checks": None, "skip": ["memory"]})
     with pytest.raises(ConfigError, match=r"checks: no check is named 'lables'; did you mean lab"):
         chosen({"checks": ["lables"], "skip": []})
-    with pytest.raises(ConfigError, match="skip: leaves no check"):
+    with pytest.raises(ConfigError) as error:
+        chosen({"checks": 7, "skip": ["bar"]})
+    assert [line.partition(":")[0] for line in error.value.problems] == ["checks", "skip"]
+    with pytest.raises(ConfigError, match="leave no check to make"):
+        chosen({"checks": [], "skip": []})
+    with pytest.raises(ConfigError, match="leave no check"):
         chosen({"checks": ["inputs"], "skip": ["inputs"]})
 
 

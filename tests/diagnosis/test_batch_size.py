@@ -104,8 +104,16 @@ def test_suggests_no_more_than_the_training_split() -> None:
     assert verdict.status == "ok"
     assert verdict.values["largest"] == sum(subject.data.class_counts["train"])
     assert verdict.values["suggested"] <= verdict.values["largest"]
-    assert f"data.batch_size={verdict.values['suggested']}" in verdict.advice
+    assert "memory sets no limit" in verdict.advice
     assert "estimate" in verdict.figure
+
+
+def test_a_batch_larger_than_the_training_split_is_all_of_it() -> None:
+    subject = subject_of("model=mlp", "data.limit=100", "data.batch_size=100000")
+    verdict = check(subject)
+    assert verdict.status == "ok"
+    assert "an epoch is one step of all 100 training samples" in verdict.advice
+    assert len(heaviest(subject)[0]) == 100
 
 
 def write_limits(folder: Path, limit: str, used: int) -> None:

@@ -29,6 +29,15 @@ def noisy(random_: random.Random, curve: Curve, most: float = 0.05) -> Curve:
     return [value * math.exp(random_.gauss(0, spread)) for value in curve]
 
 
+def wandering(rng: random.Random, curve: Curve, spread: float = 0.03, stays: float = 0.9) -> Curve:
+    """Noise of which a part stays from epoch to epoch, as that of a small validation set."""
+    off, values = rng.gauss(0, spread), []
+    for value in curve:
+        values.append(value * math.exp(off))
+        off = stays * off + rng.gauss(0, spread * math.sqrt(1 - stays**2))
+    return values
+
+
 def falling(rng: random.Random, epochs: int, slowest: float = 1 / 6) -> Curve:
     """From ln(10) to a floor, as an exponential or a power of the epoch."""
     start, floor = rng.uniform(0.6, 1) * math.log(10), rng.uniform(0.02, 0.25)
@@ -103,14 +112,26 @@ def test_a_net_that_does_not_move_has_not_diverged():
     assert diverging([3.54, 3.53, 3.55, 3.54, 3.54], math.log(10)) is None
 
 
-def test_a_rising_validation_loss_is_overfitting_only_under_a_falling_training_loss():
-    def overfits(rng: random.Random, epochs: int) -> object:
-        train, turn = falling(rng, epochs), epochs // 3
-        val = [0.1 + v for v in train[: turn + 1]]
-        rise = rng.uniform(0.3, 1)
-        val += [val[-1] * (1 + rise * i / epochs) for i in range(1, epochs - turn)]
-        return overfitting(noisy(rng, train), noisy(rng, val))
+def overfits(rng: random.Random, epochs: int) -> object:
+    train, turn = falling(rng, epochs), epochs // 3
+    val = [0.1 + v for v in train[: turn + 1]]
+    rise = rng.uniform(0.3, 1)
+    val += [val[-1] * (1 + rise * i / epochs) for i in range(1, epochs - turn)]
+    return overfitting(noisy(rng, train), noisy(rng, val))
 
+
+@pytest.mark.parametrize("epochs", [15, 30, 60])
+@pytest.mark.parametrize("base", [lambda v: 1.0, lambda v: 0.2 + 0.8 * v])
+def test_noise_that_wanders_is_no_overfitting_and_what_rises_is(epochs, base):
+    def wanders(rng: random.Random, _: int) -> object:
+        train = falling(rng, epochs)
+        return overfitting(train, wandering(rng, [base(v) for v in train]))
+
+    assert share(wanders) <= 0.05
+    assert share(lambda rng, _: overfits(rng, epochs)) >= 0.8
+
+
+def test_a_rising_validation_loss_is_overfitting_only_under_a_falling_training_loss():
     assert share(overfits) >= 0.9
     train = [2.0, 1.5, 1.0, 0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1]
     val = [2.0, 1.5, 1.2, 1.0, 0.9, 1.0, 1.2, 1.3, 1.4, 1.5]

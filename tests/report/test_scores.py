@@ -166,8 +166,25 @@ def test_the_mean_curve_of_a_perfect_net_is_perfect():
     targets = np.arange(30) % 3
     found = ranked(Predictions(targets, targets, 5 * np.eye(3, dtype=np.float32)[targets]))
     assert found.mean_recall == pytest.approx(np.ones(201))
-    # At a recall of 1 everything counts, what is not the class's too.
-    assert found.mean_precision[:-1] == pytest.approx(np.ones(200))
+    assert found.mean_precision == pytest.approx(np.ones(201))
+
+
+def test_the_area_below_the_mean_precision_is_the_mean_area():
+    predictions = drawn(300, 4)
+    found = ranked(predictions)
+    # Steps of recall between the 201 places cost at most half a place each.
+    assert np.trapezoid(found.mean_precision, ranking.GRID) == pytest.approx(
+        found.average_precisions.mean(), abs=0.005
+    )
+
+
+def test_precision_is_that_of_the_highest_threshold_that_reaches_a_recall():
+    # Of the class: the 1st and the 4th of four samples by probability.
+    targets = np.array([1, 0, 0, 1])
+    logits = np.log(np.array([[0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]], dtype=np.float32))
+    curve = class_curve(Predictions(np.arange(4), targets, logits), 1)
+    at = curve.precision_at(np.array([0.0, 0.25, 0.5, 0.51, 1.0]))
+    assert at == pytest.approx([1, 1, 1, 0.5, 0.5])
 
 
 def test_of_very_many_probabilities_a_part_is_ranked(monkeypatch):

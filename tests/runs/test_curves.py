@@ -77,10 +77,17 @@ def test_what_is_no_number_is_left_out_and_what_is_not_finite_stays(tmp_path):
     assert curves["b"] == (Point(1, 1, math.inf), Point(3, 5, 8.0))
 
 
-@pytest.mark.parametrize("content", ["", "\n", "step\n", "nothing,here\n1,2\n", "\ufeffa\n\xff\n"])
+@pytest.mark.parametrize("content", ["", "\n", "step\n", "step,epoch,a\n"])
 def test_a_file_without_values_has_no_curves(tmp_path, content):
     (tmp_path / "metrics.csv").write_text(content)
     assert len(read_curves(tmp_path)) == 0
+
+
+@pytest.mark.parametrize("content", ["nothing,here\n1,2\n", "\ufeffa\n\xff\n", "step,a,a\n0,1,2\n"])
+def test_what_is_no_log_is_refused(tmp_path, content):
+    (tmp_path / "metrics.csv").write_text(content)
+    with pytest.raises(RunError, match="line 1 must name the columns"):
+        read_curves(tmp_path)
 
 
 def test_a_run_without_metrics_has_no_curves(tmp_path):

@@ -9,8 +9,9 @@ from pathlib import Path
 import yaml
 
 from burnish.runs.folder import RunFolder
-from burnish.runs.groups import mean_and_deviation, summary
-from burnish.runs.repeats import grouped
+from burnish.runs.grouping import repeats_table
+from burnish.runs.groups import mean_and_deviation
+from burnish.runs.listing import read
 from launch import launch, result_of
 
 
@@ -30,7 +31,7 @@ def test_runs_are_grouped_without_seed_and_fold(tmp_path):
         run(tmp_path / "2", ["data=digits", "model=cnn", "seed=1"], 0.5),
         run(tmp_path / "3", ["data=digits", "model=cnn", "seed=2"], None, "failed"),
     ]
-    heading, mlp, cnn = summary(grouped(folders))
+    heading, mlp, cnn = repeats_table([read(folder) for folder in folders])
     assert heading == ("runs of", "finished", "best val/accuracy", "test/accuracy")
     assert mlp == ("model=mlp", "2 of 2", "0.8500 ± 0.0707", "0.7500 ± 0.0707")
     assert cnn == ("model=cnn", "1 of 2", "0.5000", "0.4000")

@@ -15,12 +15,13 @@ from burnish.build import build_data, build_module
 from burnish.commands.quiet import quiet
 from burnish.diagnosis.checks import CHECKS
 from burnish.diagnosis.page import as_json, page
-from burnish.diagnosis.subject import Subject
+from burnish.diagnosis.subject import Subject, first_samples
 from burnish.diagnosis.terminal import end, say
 from burnish.diagnosis.verdict import Verdict, exit_code
-from burnish.errors import BurnishError, ConfigError, ModelError
+from burnish.errors import BurnishError, ConfigError, Interrupted, ModelError
 from burnish.learner.freeze import Freeze
 from burnish.learner.module import ClassifierModule, load_weights, net_weights
+from burnish.learner.stop import StopOnSignal
 from burnish.runs.folder import RunFolder, find_run
 from burnish.runs.weights import read_checkpoint, spec_of
 from burnish.spec import TextSpec
@@ -52,16 +53,39 @@ def diagnose(
     """
     started = time.monotonic()
     quiet()
-    subject = make_subject(config, trusted)
-    verdicts = list(_made(subject, checks))
-    run = RunFolder(folder)
-    run.write_yaml("config", dict(config))
-    run.write_yaml("overrides", list(overrides))
-    run.write_json("diagnosis", as_json(verdicts))
     lead = "Before the run: " + (" ".join(overrides) or "the defaults")
-    path = page(config["name"], lead, verdicts).write(folder)
+    verdicts: list[Verdict] = []
+    signals = StopOnSignal()
+    signals.install()
+    try:
+        verdicts.extend(_made(make_subject(config, trusted), checks))
+    except (Interrupted, KeyboardInterrupt):
+        said = f"interrupted: {len(verdicts)} of {len(checks)} checks done"
+        print(f"\n{said}")
+        if verdicts:
+            path = _write(folder, config, overrides, f"{lead} ({said})", verdicts)
+            end(verdicts, path, time.monotonic() - started)
+        raise
+    finally:
+        signals.uninstall()
+    path = _write(folder, config, overrides, lead, verdicts)
     end(verdicts, path, time.monotonic() - started)
     return exit_code(verdicts)
+
+
+def _write(
+    folder: Path, config: Config, overrides: Sequence[str], lead: str, verdicts: Sequence[Verdict]
+) -> Path:
+    """The report, of all checks or of those that were done; returns its page."""
+    run = RunFolder(folder)
+    try:
+        run.write_yaml("config", dict(config))
+        run.write_yaml("overrides", list(overrides))
+        run.write_json("diagnosis", as_json(verdicts))
+        return page(config["name"], lead, verdicts).write(folder)
+    except OSError as error:
+        error.filename = str(folder)  # a full disk names no file
+        raise
 
 
 def make_subject(config: Config, trusted: Sequence[str] = ()) -> Subject:
@@ -89,9 +113,7 @@ def make_subject(config: Config, trusted: Sequence[str] = ()) -> Subject:
     module = make()  # pretrained weights bring their normalisation with them
     if config["freeze"] == "backbone":
         Freeze().setup(trainer, module, TrainerFn.FITTING)  # refuses a net without a head
-    batch = next(iter(data.train_dataloader()))
-    inputs, targets = data.for_training(data.transfer_batch_to_device(batch, device, 0))
-    return Subject(config, data, make, device, inputs, targets)
+    return Subject(config, data, make, device, *first_samples(data, device))
 
 
 def _initial(location: str | None) -> tuple[Any, TextSpec | None]:

@@ -10,13 +10,11 @@ from burnish.diagnosis.curve_figures import drawn
 from burnish.diagnosis.page import as_json, page
 from burnish.diagnosis.run import diagnose_run
 from burnish.diagnosis.terminal import end, say
+from burnish.diagnosis.training import read_training
 from burnish.diagnosis.verdict import Verdict, exit_code
 from burnish.errors import ConfigError
 from burnish.runs.curves import read_curves
-from burnish.runs.folder import RunFolder
-
-# Where a training keeps the batch of a step that was not finite.
-KEPT = "nonfinite.pt"
+from burnish.runs.folder import NONFINITE, RunFolder
 
 
 def look_back(run: RunFolder, trusted: Sequence[str] = ()) -> int:
@@ -49,7 +47,7 @@ def look_back(run: RunFolder, trusted: Sequence[str] = ()) -> int:
 
 
 def _replayed(run: RunFolder, trusted: Sequence[str]) -> list[Verdict]:
-    if not (run.path / KEPT).exists():
+    if not (run.path / NONFINITE).exists():
         return []
     from burnish.config.check import check_targets
 
@@ -60,6 +58,8 @@ def _replayed(run: RunFolder, trusted: Sequence[str]) -> list[Verdict]:
 
     saved = replay.read_saved(run.path)
     assert saved is not None
+    if (outdated := replay.outdated(saved, read_training(run.path))) is not None:
+        return [outdated]
     return [replay.check(_module(run, config, saved, trusted), saved)]
 
 
@@ -71,7 +71,7 @@ def _module(
     from burnish.learner.module import ClassifierModule
     from burnish.runs.weights import spec_of
 
-    spec = spec_of(saved, run.path / KEPT)
+    spec = spec_of(saved, run.path / NONFINITE)
     counts = saved["burnish"].get("class_counts") or [1] * spec.num_classes
     net = build_net(config, spec, trusted, pretrained=False)
     return ClassifierModule(net, build_loss(config["loss"], counts, trusted), spec.num_classes)

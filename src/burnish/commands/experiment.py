@@ -1,4 +1,4 @@
-"""What every training leaves when it ends: its experiment.md."""
+"""What every training writes when it begins and when it ends: its experiment.md."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ def write_experiment(run: RunFolder) -> None:
     """Tell the run's story in its folder; whatever goes wrong here is no fault of the run.
 
     Args:
-        run: that ended, its ``result.json`` written.
+        run: that begins or ended, its ``result.json`` written.
     """
     try:
         known = read(run.path)
         not_default = changed(known.config, _defaults()) if known.config else []
         origin = read_provenance(run.path)
-        observed, so_far = list(_observed(run)), _so_far(known)
+        goes_on = known.result.get("status") == "running"
+        observed = [] if goes_on else list(_observed(run))
+        so_far = _so_far(known)
         write_story(run.path, Story(known, origin, not_default, observed, so_far))
     except Exception as error:  # a training of days must not fail for its notes
         say(f"{'note':<12}{STORY} was not written ({described(error)})")

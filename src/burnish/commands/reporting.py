@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -35,7 +36,7 @@ def write_report(
     """Write the page, its pictures, ``metrics.json`` and ``predictions.npz``.
 
     They lie in ``report/`` of the run folder; in ``report-<split>/`` if another split is the one
-    to judge the run by.
+    to judge the run by. That folder is replaced as a whole, or stays as it was.
 
     Args:
         run: the run folder.
@@ -47,6 +48,9 @@ def write_report(
 
     Returns:
         The path of the page.
+
+    Raises:
+        OSError: naming the folder, if the disk is full, say.
     """
     data, predictions = restored.data, scored.predictions
     assert predictions is not None
@@ -69,10 +73,12 @@ def write_report(
     config, _ = small_text(run.path / "config.yaml")
     differing = " ".join(differing_data(run, data))
     eval_page.origin(page, read_provenance(run.path), config, differing)
-    folder = _emptied(run.path / _folder_name(split, data))
-    predictions.save(folder / "predictions.npz")
-    RunFolder(folder).write_json("metrics", found.to_json())
-    return page.write(folder)
+    folder = run.path / _folder_name(split, data)
+    with _replaced(folder) as fresh:
+        predictions.save(fresh / "predictions.npz")
+        RunFolder(fresh).write_json("metrics", found.to_json())
+        path = page.write(fresh)
+    return folder / path.name
 
 
 def _folder_name(split: str, data: DataModule) -> str:
@@ -80,12 +86,25 @@ def _folder_name(split: str, data: DataModule) -> str:
     return "report" if split == judged_by else f"report-{split}"
 
 
-def _emptied(folder: Path) -> Path:
-    """Without the pictures of an earlier report, which may have had more of them."""
-    folder.mkdir(exist_ok=True)
-    for picture in (*folder.glob("*.png"), *folder.glob("*.jpg")):
-        picture.unlink()
-    return folder
+@contextmanager
+def _replaced(folder: Path) -> Iterator[Path]:
+    """A fresh folder that takes the place of ``folder`` when all of it was written."""
+    try:
+        with TemporaryDirectory(prefix=f"{folder.name}.partial-", dir=folder.parent) as beside:
+            fresh, former = Path(beside, "fresh"), Path(beside, "former")
+            fresh.mkdir()
+            yield fresh
+            if folder.exists():
+                folder.rename(former)
+            try:
+                fresh.rename(folder)
+            except BaseException:
+                if former.exists() and not folder.exists():
+                    former.rename(folder)
+                raise
+    except OSError as error:
+        error.filename = str(folder)  # not that of the moment, if any
+        raise
 
 
 def _epoch(run: RunFolder, checkpoint: Path) -> int | None:
@@ -112,7 +131,7 @@ def report_of_training(config: Config, run: RunFolder, trusted: Sequence[str] = 
         torch.distributed.destroy_process_group()  # metrics would wait for the others
     try:
         say(f"report      {short(_report_of_training(config, run, trusted))}")
-    except BurnishError as error:
+    except (BurnishError, OSError) as error:
         say(f"no report: {error}")
     except Exception:  # a bug, but the training is done and its folder whole
         say(f"no report:\n{traceback.format_exc()}")

@@ -78,8 +78,14 @@ def train(
         run.write_yaml("overrides", list(overrides))
     started = time.monotonic()
     run.update_result(status="running", exception=None, pid=os.getpid(), host=this_host())
+
+    def keep(**values: Any) -> None:
+        run.update_result(**values)
+        if "began" in values and trial is None:
+            write_experiment(run)  # a run that is killed has one too
+
     try:
-        outcome = _fit(config, run, trusted, trial, keep=run.update_result)
+        outcome = _fit(config, run, trusted, trial, keep=keep)
     except BaseException as error:
         if isinstance(error, BurnishError) and forget_refused and not run.began:
             open_log(None)

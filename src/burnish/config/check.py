@@ -13,7 +13,7 @@ from typing import Any
 from burnish.config.arguments import check_arguments
 from burnish.config.rules import check_values
 from burnish.config.signatures import TargetNotFound, find_signature
-from burnish.config.targets import admitted_as_text, is_admitted
+from burnish.config.targets import admitted_as_text, is_admitted, may_be_yours
 
 Config = Mapping[str, Any]
 
@@ -137,9 +137,10 @@ def _check_target(key: str, node: Mapping[str, Any], trusted: Sequence[str]) -> 
     slot = key.partition(".")[0]
     if not is_admitted(target, slot, trusted):
         package = target.partition(".")[0]
+        yours = f"; if it is yours, add trust=[{package}] to the command line"
         return [
             f"{key}._target_: {target!r} is not admitted: {slot} may name "
-            f"{admitted_as_text(slot)}; if it is yours, add trust=[{package}] to the command line"
+            f"{admitted_as_text(slot)}{yours if may_be_yours(package) else ''}"
         ]
     try:
         signature = find_signature(target)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -42,23 +42,25 @@ def chosen(config: Mapping[str, Any]) -> list[str]:
     Raises:
         ConfigError: for a name that no check has, and if nothing is left.
     """
-    asked, skipped = (_names(config[key], key) for key in ("checks", "skip"))
-    left = [name for name in CHECKS if name in (asked or CHECKS) and name not in skipped]
+    if problems := [line for key in ("checks", "skip") for line in _problems(config[key], key)]:
+        raise ConfigError(problems)
+    asked = CHECKS if config["checks"] is None else _names(config["checks"])
+    left = [name for name in CHECKS if name in asked and name not in _names(config["skip"])]
     if not left:
-        raise ConfigError("skip: leaves no check to make")
+        raise ConfigError("checks: with skip, they leave no check to make")
     return left
 
 
-def _names(value: Any, key: str) -> list[str]:
-    names = [value] if isinstance(value, str) else [str(name) for name in value or ()]
-    problems = []
-    for name in names:
+def _names(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str) else list(value or ())
+
+
+def _problems(value: Any, key: str) -> Iterator[str]:
+    if not isinstance(value, str | Sequence | None):
+        yield f"{key}: must be the name of a check or a list of names, found {value!r}"
+        return
+    for name in _names(value):
         if name not in CHECKS:
-            near = get_close_matches(name, CHECKS, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ";"
-            problems.append(
-                f"{key}: no check is named {name!r}{hint} There are {', '.join(CHECKS)}"
-            )
-    if problems:
-        raise ConfigError(problems)
-    return names
+            near = get_close_matches(str(name), CHECKS, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            yield f"{key}: no check is named {name!r}; {hint}choices: {', '.join(CHECKS)}"

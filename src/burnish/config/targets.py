@@ -12,9 +12,11 @@ Hydra checks the objects that the names resolve to against the same patterns whe
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Sequence
 
-from burnish.config.source import Definition, TargetNotFound, resolve
+from burnish.config.bindings import Module
+from burnish.config.source import Definition, TargetNotFound, locate, resolve
 from burnish.errors import ConfigError
 
 # Exact names, and subtrees that end with ".*": Hydra's pattern syntax.
@@ -106,6 +108,24 @@ def admitted_as_text(slot: str) -> str:
         for pattern in ADMITTED.get(slot, ())
     ]
     return ", ".join(names) or "nothing"
+
+
+# What pip fills; Debian's Python has a name of its own.
+OF_LIBRARIES = ("site-packages", "dist-packages")
+
+
+def may_be_yours(package: str) -> bool:
+    """Whether a user may have written this top-level package, so that trust can be offered.
+
+    Nobody shall be talked into trusting ``os`` for a run folder that was sent to them.
+    """
+    if package in sys.stdlib_module_names or package == "burnish":
+        return False
+    found = locate(package)
+    if not isinstance(found, Module):
+        return found is None  # it may lie where the command will be run; compiled ones do not
+    places = [found.file] if found.file else found.folders
+    return not any(name in place.parts for place in places for name in OF_LIBRARIES)
 
 
 def _trusted(packages: Sequence[str]) -> tuple[str, ...]:

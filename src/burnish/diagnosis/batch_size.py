@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.utilities.memory import garbage_collection_cuda, is_oom_error
 
 from burnish.diagnosis.footprint import MIB, footprint, heaviest
-from burnish.diagnosis.steps import Steps, seeded
+from burnish.diagnosis.steps import Steps, batch_size, seeded
 from burnish.diagnosis.subject import Subject
 from burnish.diagnosis.verdict import Verdict
 
@@ -28,7 +28,7 @@ def check(subject: Subject) -> Verdict:
     """
     if subject.device.type == "cuda":
         return _verdict(subject, largest_tried(subject), "")
-    available = available_memory()
+    available = free_memory(subject.device)
     if available is None:
         return Verdict(NAME, "note", "cannot tell how much memory is free on this system")
     return _verdict(
@@ -45,12 +45,16 @@ def _verdict(subject: Subject, largest: int, how: str) -> Verdict:
     suggested = suggested // 8 * 8 if suggested >= 16 else max(suggested, 1)
     whole = largest >= most
     fits = f"the whole training split of {most:,} fits" if whole else f"{largest:,} fit"
-    broken = largest < configured
+    broken = largest < min(configured, most)
     advice = f"data.batch_size={suggested}"
     if broken:
         advice += f", not {configured}, or see what the memory check says would save some"
+    elif configured >= most:
+        advice = f"an epoch is one step of all {most:,} training samples: a smaller one takes more"
+    elif whole:
+        advice = "memory sets no limit; a larger batch takes fewer steps and wants a larger rate"
     elif suggested > configured:
-        advice = f"up to {advice} is safe; a larger batch wants a larger optimizer.lr"
+        advice = f"up to {advice} fits; a larger batch wants a larger optimizer.lr"
     else:
         advice = f"{configured} is close to what fits; {advice} leaves room"
     return Verdict(
@@ -74,7 +78,7 @@ def largest_tried(subject: Subject) -> int:
         Samples; the training split's number at most, 0 if not even one fits.
     """
     most = sum(subject.data.class_counts["train"])
-    return search(lambda size: _fits(subject, size), min(subject.data.batch_size, most), most)
+    return search(lambda size: _fits(subject, size), batch_size(subject), most)
 
 
 def search(fits: Callable[[int], bool], start: int, most: int) -> int:
@@ -134,7 +138,7 @@ def largest_estimated(subject: Subject, available: int) -> int:
     Returns:
         Samples, 0 or more; not bounded by the training split.
     """
-    large = max(4, subject.data.batch_size)
+    large = max(4, batch_size(subject))
     small = large // 2
     found = [footprint(subject, [heaviest(subject, size)]) for size in (small, large)]
     moments = [np.array(one.course, dtype=np.float64) for one in found]
@@ -143,6 +147,13 @@ def largest_estimated(subject: Subject, available: int) -> int:
     per_sample = ((moments[1] - moments[0]) / (large - small)).clip(min=1)
     fixed = moments[1] - per_sample * large
     return max(0, int(((available - fixed) / per_sample).min()))
+
+
+def free_memory(device: torch.device) -> int | None:
+    """Bytes of the device that programs may still take; None if that cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return available_memory()
 
 
 def available_memory() -> int | None:

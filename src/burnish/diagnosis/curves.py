@@ -18,10 +18,11 @@ Series = Sequence[float]
 # Standard errors by which a slope must differ from nothing. Three: by chance once in 700 looks,
 # and a run is looked at some five times.
 SURE = 3.0
-# The lowest of many noisy values is low by luck, about two standard errors among thirty epochs.
-SURE_OF_A_RISE = 5.0
-# What is less, as a share of the level, is not worth a word however sure it is.
-LEAST_RISE = 0.05
+# Noise that wanders from epoch to epoch (0.9 of it stays, deviation 3 %) rises from its lowest by
+# more than 5 % in most runs of 60 epochs, by more than 10 % and steadily in 3 of 100.
+LEAST_RISE = 0.1
+STEADY = 4  # parts of the epochs after the lowest, each of them above the one before,
+STEP = 0.05  # by so much of the whole rise
 FLAT = 0.02  # change over the window of a plateau
 BAND = 0.05  # around the level of a plateau; a curve that falls into it still falls by less
 LINEAR = 0.4  # late slope as a share of the early one; an exponential fall by a half has 0.5
@@ -115,7 +116,7 @@ def diverging(train: Series, uniform: float | None = None) -> Change | None:
 
 
 def overfitting(train: Series, val: Series) -> Change | None:
-    """A validation loss that rises from its lowest while the training loss goes on falling.
+    """A validation loss that rises steadily from its lowest while the training loss goes on falling.
 
     Args:
         train: training losses of the same epochs.
@@ -132,10 +133,19 @@ def overfitting(train: Series, val: Series) -> Change | None:
     end = fmean(val[-last:])
     error = noise(val) * math.sqrt(1 / 3 + 1 / last)
     risen = end - even[low]
-    if risen < max(SURE_OF_A_RISE * error, LEAST_RISE * abs(even[low])):
+    if risen < max(SURE * error, LEAST_RISE * abs(even[low])):
+        return None
+    if not _steady(val[low + 1 :], STEP * risen):
         return None
     falls = fmean(train[-last:]) < smoothed(train)[low]
     return Change(low, even[low], end) if falls else None
+
+
+def _steady(series: Series, least: float) -> bool:
+    """Whether each part of it, of two values at least, is so much above the one before."""
+    size, parts = len(series), min(STEADY, max(1, len(series) // 2))
+    means = [fmean(series[i * size // parts : (i + 1) * size // parts]) for i in range(parts)]
+    return all(after - before >= least for before, after in pairwise(means))
 
 
 def plateau(train: Series) -> Change | None:

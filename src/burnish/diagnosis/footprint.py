@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from burnish.data.loading import Batch
-from burnish.diagnosis.steps import Steps, seeded
+from burnish.diagnosis.steps import Steps, batch_size, seeded
 from burnish.diagnosis.subject import Subject
 
 MIB = 2**20
@@ -109,7 +109,7 @@ def heaviest(subject: Subject, size: int | None = None) -> Batch:
         longest = max(1, int(lengths[rows].max()))
         # No padding: whole texts, whose ids above 0 may be any.
         inputs = _repeated(inputs.clamp(min=1).T, longest).T.contiguous()
-    size = size or subject.data.batch_size
+    size = size or batch_size(subject)
     return _repeated(inputs, size), _repeated(targets, size)
 
 

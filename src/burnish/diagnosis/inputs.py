@@ -50,7 +50,7 @@ def _numbers(inputs: Tensor) -> Verdict:
     means, stds = values_CN.mean(1).tolist(), values_CN.std(1, correction=0).tolist()
     low, high = float(values_CN.min()), float(values_CN.max())
     mean, std = float(values_CN.mean()), float(values_CN.std(correction=0))
-    status, advice = _judge(means, stds, same=bool((inputs == inputs[:1]).all()))
+    status, advice = _judge(means, stds, same=_same(inputs))
     return Verdict(
         "inputs",
         status,
@@ -60,6 +60,10 @@ def _numbers(inputs: Tensor) -> Verdict:
         (("channel", "mean", "std"), *_rows(means, stds)),
         _histogram(values_CN.flatten().numpy()),
     )
+
+
+def _same(inputs: Tensor) -> bool:
+    return len(inputs) > 1 and bool((inputs == inputs[:1]).all())
 
 
 def _rows(means: list[float], stds: list[float]) -> list[Row]:
@@ -105,7 +109,7 @@ def _texts(subject: Subject, spec: TextSpec) -> Verdict:
             "look at the tokenizer: ids count from 0 and end below the vocabulary's size",
             {"min": low, "max": high},
         )
-    shares = {"unknown": _share(ids[ids != PAD] == UNKNOWN), "padding": _share(ids == PAD)}
+    shares = {"unknown": _share(ids[ids != PAD] == UNKNOWN), "padding": _padding(subject)}
     shares |= _of_split(subject, spec)
     status, advice = _judge_texts(shares)
     known = f"{spec.vocabulary_size:,} tokens known"
@@ -116,6 +120,17 @@ def _texts(subject: Subject, spec: TextSpec) -> Verdict:
 
 def _share(mask: Tensor) -> float:
     return float(mask.double().mean()) if mask.numel() else 0.0
+
+
+def _padding(subject: Subject) -> float:
+    """Share of padding in the run's batches: several small ones may lie side by side."""
+    size = subject.data.batch_size
+    if len(subject.inputs) <= size:
+        return _share(subject.inputs == PAD)
+    words = [(batch != PAD) for batch in torch.split(subject.inputs, size)]
+    widths = [int(kept.any(0).nonzero().max()) + 1 if kept.any() else 0 for kept in words]
+    places = sum(len(kept) * width for kept, width in zip(words, widths, strict=True))
+    return 1 - sum(int(kept.sum()) for kept in words) / max(places, 1)
 
 
 def _of_split(subject: Subject, spec: TextSpec) -> dict[str, float]:

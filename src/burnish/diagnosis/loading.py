@@ -13,7 +13,7 @@ from statistics import fmean, median
 import torch
 
 from burnish.data.loading import Batch, InMemory
-from burnish.diagnosis.steps import Steps, loaded, prepared, seeded
+from burnish.diagnosis.steps import Steps, batch_size, loaded, prepared, seeded
 from burnish.diagnosis.subject import Subject
 from burnish.diagnosis.verdict import Verdict
 
@@ -60,9 +60,9 @@ def check(subject: Subject) -> Verdict:
     timing = measure(subject)
     slow = timing.waiting > TOO_LONG
     figure = (
-        f"{timing.waiting:.0%} of the time is not the net's: a batch takes {_ms(timing.load)} to "
-        f"load, {_ms(timing.prepare)} to prepare and {_ms(timing.step)} to train on; "
-        f"{subject.data.batch_size / timing.whole:,.0f} samples a second"
+        f"the net waits {timing.waiting:.0%} of the time: a batch takes {_time(timing.load)} to "
+        f"load, {_time(timing.prepare)} to prepare and {_time(timing.step)} to train on; "
+        f"{batch_size(subject) / timing.whole:,.0f} samples a second"
     )
     if reads_files(subject):
         figure += "; the first epoch is slower where files are not in the system's cache yet"
@@ -75,7 +75,7 @@ def check(subject: Subject) -> Verdict:
             "seconds": {"load": timing.load, "prepare": timing.prepare, "step": timing.step},
             "overlaps": timing.overlaps,
             "waiting": timing.waiting,
-            "samples_per_second": subject.data.batch_size / timing.whole,
+            "samples_per_second": batch_size(subject) / timing.whole,
         },
         rows=(
             ("a batch", "milliseconds", "share of their sum"),
@@ -178,5 +178,8 @@ def _rows(timing: Timing) -> Iterator[tuple[str, str, str]]:
         yield name, f"{1000 * seconds:.2f}", f"{seconds / sum(parts.values()):.0%}"
 
 
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.3g} ms"
+def _time(seconds: float) -> str:
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    milliseconds = 1000 * seconds
+    return "under 0.01 ms" if milliseconds < 0.01 else f"{milliseconds:.2f} ms"

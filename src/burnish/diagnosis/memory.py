@@ -8,12 +8,15 @@ from dataclasses import asdict
 import torch
 
 from burnish.data.loading import Batch
+from burnish.diagnosis.batch_size import free_memory
 from burnish.diagnosis.footprint import MIB, Footprint, footprint, heaviest
+from burnish.diagnosis.steps import batch_size
 from burnish.diagnosis.subject import Subject
 from burnish.diagnosis.verdict import Verdict
 
 NAME = "memory"
 WORTH_SAYING = 0.1  # a smaller saving is not worth its cost in time
+SHORT = 0.25  # share of the free memory from which on a step deserves a thought
 
 PARTS = {
     "parameters": "parameters",
@@ -34,7 +37,7 @@ def check(subject: Subject) -> Verdict:
     return Verdict(
         NAME,
         "ok",
-        f"{_mib(now.peak)} MiB, {seen} of a step with {subject.data.batch_size} samples",
+        f"{_mib(now.peak)} MiB, {seen} of a step with {batch_size(subject)} samples",
         advice=_advice(subject, now, savings),
         values={
             "bytes": _plain(now),
@@ -79,7 +82,8 @@ def _advice(subject: Subject, now: Footprint, savings: dict[str, Footprint]) -> 
     ways = [way for way in savings if subject.device.type != "cpu" or "precision" not in way]
     best = min(ways, key=lambda way: savings[way].peak, default="")
     saved = now.peak - savings[best].peak if best else 0
-    if saved < WORTH_SAYING * now.peak:
+    free = free_memory(subject.device)
+    if saved < WORTH_SAYING * now.peak or (free is not None and now.peak < SHORT * free):
         return ""
     return f"if memory is short, {best} saves {_share(saved, now.peak)} of it"
 

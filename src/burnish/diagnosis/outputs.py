@@ -48,7 +48,7 @@ def judge(logits_BK: Tensor) -> tuple[Status, str]:
             "note",
             "these are log-probabilities; a log-softmax before cross entropy does nothing",
         )
-    if bool((logits_BK == logits_BK[:1]).all()):
+    if len(logits_BK) > 1 and bool((logits_BK == logits_BK[:1]).all()):
         return "note", "every sample gets the same: fine for a last layer that begins at zero"
     if float(logits_BK.min()) >= 0:
         bounded = "a sigmoid" if float(logits_BK.max()) <= 1 else "a ReLU"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
-from burnish.diagnosis.verdict import Verdict
-from burnish.report.page import Page, chart
+from burnish.diagnosis.verdict import Row, Verdict
+from burnish.report.page import Noted, Page, chart
 
 LIMIT = 200  # rows of a table that a page shows
+BETWEEN_NUMBERS = re.compile(r"(?<=\d) x (?=\d)")
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
@@ -52,7 +54,8 @@ def page(title: str, lead: str, verdicts: Sequence[Verdict]) -> Page:
     if odd := sorted((v for v in verdicts if v.status != "ok"), key=lambda v: v.status):
         texts = [f"{v.status}: {v.check}: {v.advice or v.figure}" for v in odd]
         made.points(texts, kind="findings")
-    made.table(("", "check", "what was found"), [(v.status, v.check, v.figure) for v in verdicts])
+    found = [(v.status, v.check, Noted(v.figure, v.advice)) for v in verdicts]
+    made.table(("", "check", "what was found"), found)
     for verdict in verdicts:
         _section(made, verdict)
     return made
@@ -69,4 +72,9 @@ def _section(made: Page, verdict: Verdict) -> None:
         header, *rows = verdict.rows
         more = len(rows) - LIMIT
         caption = f"The first {LIMIT}; {more} more are not shown." if more > 0 else ""
-        made.table([str(name) for name in header], rows[:LIMIT], caption)
+        made.table([str(name) for name in header], map(_unbroken, rows[:LIMIT]), caption)
+
+
+def _unbroken(row: Row) -> list[str | int]:
+    """A shape, ``16 x 8 x 8``, stays on one line."""
+    return [BETWEEN_NUMBERS.sub("\u00a0x\u00a0", c) if isinstance(c, str) else c for c in row]

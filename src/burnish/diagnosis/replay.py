@@ -17,11 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from burnish.diagnosis.training import Training
 from burnish.diagnosis.verdict import Verdict
 from burnish.errors import ModelError, RunError
-from burnish.learner.finite import FILE
 from burnish.learner.module import ClassifierModule, load_weights, net_weights
 from burnish.learner.tracing import Layer, Origin, find_origin
+from burnish.runs.folder import NONFINITE
 from burnish.runs.weights import read_checkpoint
 
 HEADING = (
@@ -39,13 +40,36 @@ def read_saved(run: Path) -> dict[str, Any] | None:
     Raises:
         RunError: if the file is not what burnish writes.
     """
-    path = run / FILE
+    path = run / NONFINITE
     if not path.exists():
         return None
     saved = read_checkpoint(path)
     if not isinstance(saved.get("inputs"), Tensor) or not isinstance(saved.get("targets"), Tensor):
         raise RunError(f"{path}: holds no batch (inputs and targets)")
     return saved
+
+
+def outdated(saved: Mapping[str, Any], run: Training) -> Verdict | None:
+    """A note if the run went on from an earlier checkpoint and has passed the step since.
+
+    Args:
+        saved: of :func:`read_saved`.
+        run: as its folder tells it.
+    """
+    step, what, told = saved.get("step"), saved.get("what"), run.result.get("exception")
+    ended_by_it = run.status == "failed" and isinstance(told, str) and told.startswith(str(what))
+    steps = run.result.get("steps")
+    logged = [point.step for points in run.curves.values() for point in points]
+    reached = max([*logged, steps if isinstance(steps, int) else 0], default=0)
+    if not isinstance(step, int) or ended_by_it or reached <= step:
+        return None
+    return Verdict(
+        "replay",
+        "note",
+        f"{NONFINITE} is of step {step:,}, which the run has passed since: it is at {reached:,}",
+        "Remove the file: it tells nothing of the run as it is.",
+        values={"step": step, "reached": reached},
+    )
 
 
 def check(module: ClassifierModule, saved: Mapping[str, Any]) -> Verdict:
@@ -85,7 +109,7 @@ def _prepare(module: ClassifierModule, saved: Mapping[str, Any]) -> None:
     try:
         load_weights(module.net, net_weights(saved))
     except ModelError as error:
-        raise ModelError(f"{FILE}: {error}") from error
+        raise ModelError(f"{NONFINITE}: {error}") from error
     module.train()
     frozen = saved.get("evaluating")
     names = set(frozen) if isinstance(frozen, list) else set()
@@ -104,7 +128,7 @@ def _replayed(
         with torch.autocast(device.type, half) if half else nullcontext():
             return find_origin(module.net, loss, inputs, targets, backward=True)
     except (RuntimeError, IndexError, ValueError, TypeError) as error:
-        raise RunError(f"{FILE}: its batch does not fit the net ({error})") from error
+        raise RunError(f"{NONFINITE}: its batch does not fit the net ({error})") from error
 
 
 def _row(layer: Layer) -> tuple[str | int, ...]:

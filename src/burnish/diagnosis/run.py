@@ -12,7 +12,7 @@ from burnish.diagnosis.training import Training, read_training
 from burnish.diagnosis.verdict import Verdict
 from burnish.errors import RunError
 from burnish.runs.console import short
-from burnish.runs.folder import RunFolder
+from burnish.runs.folder import NONFINITE, RunFolder
 
 TRAIN, VAL = "train/loss", "val/loss"
 SETTLED = 0.25  # share of the loss at the start under which a flat curve has learned its task
@@ -57,7 +57,7 @@ def _finite(run: Training) -> Iterator[Verdict]:
     text = run.result.get("exception")
     told = isinstance(text, str) and run.status == "failed" and text.startswith(f"{TRAIN} is ")
     again = f"burnish diagnose run={short(run.path)} goes through it layer by layer"
-    kept = f"; nonfinite.pt holds the batch, {again}" * (run.path / "nonfinite.pt").is_file()
+    kept = f"; {NONFINITE} holds the batch, {again}" * (run.path / NONFINITE).is_file()
     if isinstance(text, str) and told:
         yield Verdict(
             "finite", "broken", text.partition("\n")[0],

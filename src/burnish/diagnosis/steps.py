@@ -54,6 +54,11 @@ def prepared(subject: Subject, batch: Batch) -> Batch:
     return data.for_training(data.transfer_batch_to_device(batch, subject.device, 0))
 
 
+def batch_size(subject: Subject) -> int:
+    """Samples of a training batch: as configured, but no more than there are."""
+    return min(subject.data.batch_size, sum(subject.data.class_counts["train"]))
+
+
 class Steps:
     """A module of its own and its optimizer, one step after another.
 

@@ -83,8 +83,9 @@ class Training:
         counts = self.counts.get("train")
         if not counts or not sum(counts):
             return None
-        even = self.setting("data.sampler") == "balanced"
-        return 1 / len(counts) if even else max(counts) / sum(counts)
+        even = self.setting("data.sampler") in ("balanced", "undersample")
+        shown = sum(count > 0 for count in counts)  # no sampler shows a class without samples
+        return 1 / shown if even else max(counts) / sum(counts)
 
     @property
     def uniform(self) -> float | None:

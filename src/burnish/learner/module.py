@@ -207,10 +207,16 @@ class ClassifierModule(pl.LightningModule):
         self.latest = figures
         finite = math.isfinite(figures["loss"])
         if not self.trainer.strategy.reduce_boolean_decision(finite, all=True):
+            from burnish.learner.finite import Finite  # which imports this module
+
+            there = any(
+                isinstance(callback, Finite) for callback in getattr(self.trainer, "callbacks", ())
+            )
+            watch = "" if there else "callbacks.finite.enabled=true or "
             raise TrainingError(
                 f"train/loss is {figures['loss']} at step {self.global_step}: lower optimizer.lr, "
                 "set trainer.gradient_clip_val=1, or look for the cause with "
-                "callbacks.finite.enabled=true or debug=anomaly"
+                f"{watch}debug=anomaly"
             )
 
     def configure_optimizers(self) -> Any:

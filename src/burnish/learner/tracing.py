@@ -12,6 +12,11 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+# Values that are NaN or infinite, and the magnitude of the others.
+Measure = tuple[int, float]
+UNSEEN: Measure = (0, math.nan)
 
 
 @dataclass
@@ -24,6 +29,8 @@ class Layer:
         shape: of its output.
         wrong: values of the output that are NaN or infinite.
         largest: magnitude of the finite values of the output.
+        fed_wrong: values of the input that are NaN or infinite.
+        fed_largest: magnitude of the finite values of the input; NaN where it was not seen.
         gradient_wrong: values of the loss's gradient with respect to the output that are NaN or
             infinite; None where no gradient arrived.
         gradient_largest: magnitude of the finite ones.
@@ -34,6 +41,8 @@ class Layer:
     shape: tuple[int, ...]
     wrong: int
     largest: float
+    fed_wrong: int = 0
+    fed_largest: float = math.nan
     gradient_wrong: int | None = None
     gradient_largest: float = math.nan
 
@@ -77,13 +86,18 @@ def find_origin(
         targets: int64 ``[B]`` or float ``[B, C]``.
         backward: whether to run backwards too, and through all layers in any case.
     """
-    found = _in_batch(inputs, targets) or _in_weights(net)
+    found = find_before(net, loss, inputs, targets)
     if found is not None and not backward:
         return found
     layers = tuple(trace(net, loss, inputs, targets, backward=backward))
     found = found or _in_layers(layers) or (_in_gradients(net, layers) if backward else None)
     found = found or Origin("nowhere", "everything is finite in a second pass of the batch")
     return Origin(found.kind, found.sentence, layers)
+
+
+def find_before(net: nn.Module, loss: object, inputs: Tensor, targets: Tensor) -> Origin | None:
+    """What is not finite before anything is computed: the batch, or what net and loss keep."""
+    return _in_batch(inputs, targets) or _in_weights(net, loss)
 
 
 def _in_batch(inputs: Tensor, targets: Tensor) -> Origin | None:
@@ -99,22 +113,35 @@ def _in_batch(inputs: Tensor, targets: Tensor) -> Origin | None:
     return None
 
 
-def _in_weights(net: nn.Module) -> Origin | None:
-    if not (names := wrong_parameters(net)):
-        return None
-    return Origin(
-        "weights",
-        f"the weights of {few(names)} were not finite before this step: an earlier one broke them "
-        "(callbacks.finite.gradients=true and every_n_steps=1 stop there)",
-    )
+def _in_weights(net: nn.Module, loss: object) -> Origin | None:
+    parts = [(net, ""), *([(loss, "loss.")] if isinstance(loss, nn.Module) else [])]
+    if names := [prefix + name for part, prefix in parts for name in wrong_parameters(part)]:
+        return Origin(
+            "weights",
+            f"the weights of {few(names)} were not finite before this step: an earlier one broke "
+            "them (callbacks.finite.gradients=true and every_n_steps=1 stop there)",
+        )
+    if names := [prefix + name for part, prefix in parts for name in wrong_buffers(part)]:
+        return Origin("weights", f"{few(names)} held NaN before this step")
+    return None
 
 
 def _in_layers(layers: Sequence[Layer]) -> Origin | None:
     for before, layer in pairwise((None, *layers)):
         if layer is not None and layer.wrong:
-            fed = "" if before is None else f", fed values up to {before.largest:.3g}"
-            return Origin("layer", f"the first output that is not finite: {layer.name}{fed}")
+            return Origin("layer", _of_layer(layer, before))
     return None
+
+
+def _of_layer(layer: Layer, before: Layer | None) -> str:
+    """The layer, or the operation of no module between it and the last one that ran."""
+    if layer.fed_wrong:
+        where = "before it" if before is None else f"between {before.name} and {layer.name}"
+        return f"what enters {layer.name} is not finite: an operation {where}"
+    first = f"the first output that is not finite: {layer.name}"
+    if not math.isnan(layer.fed_largest):
+        return f"{first}, fed values up to {layer.fed_largest:.3g}"
+    return first if before is None else f"{first}; the last layer that ran: {before.name}"
 
 
 def _in_gradients(net: nn.Module, layers: Sequence[Layer]) -> Origin | None:
@@ -147,6 +174,21 @@ def count_wrong(values: Tensor) -> int:
 def wrong_parameters(net: nn.Module) -> list[str]:
     """Names of the parameters that hold a NaN or an infinity."""
     return [name for name, parameter in net.named_parameters() if count_wrong(parameter.detach())]
+
+
+def wrong_buffers(net: nn.Module) -> list[str]:
+    """Names of the buffers that hold a NaN; an infinity may be meant, in a mask.
+
+    Not the running statistics of a norm in training: it does not use them, and the batch that is
+    looked into has moved them.
+    """
+    return [
+        f"{path}.{name}" if path else name
+        for path, module in net.named_modules()
+        if not (module.training and isinstance(module, _NormBase))
+        for name, buffer in module.named_buffers(recurse=False)
+        if bool(buffer.isnan().any())
+    ]
 
 
 def wrong_gradients(net: nn.Module) -> list[str]:
@@ -183,7 +225,7 @@ def trace(
         logits = net.forward(inputs)
         _see(layers, "the net's output", net, logits)
         value = loss(logits, targets)
-        _see(layers, "the loss", loss, value)
+        _see(layers, "the loss", loss, value, _measured(logits))
     if backward and value.requires_grad:
         value.backward()  # type: ignore[no-untyped-call]
     return layers
@@ -191,14 +233,20 @@ def trace(
 
 @contextmanager
 def _watched(net: nn.Module, layers: list[Layer]) -> Iterator[None]:
-    def hook(name: str) -> Callable[..., None]:
-        return lambda module, _, output: _see(layers, name, module, output)
+    fed: dict[str, Measure] = {}
 
-    handles = [
-        module.register_forward_hook(hook(name))
-        for name, module in net.named_modules()
-        if name and not any(module.children())
-    ]
+    # Before it runs: a layer may work in place.
+    def before(name: str, _: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        fed[name] = _measured((*args, *kwargs.values()))
+
+    def after(name: str, module: nn.Module, _: Any, output: Any) -> None:
+        _see(layers, name, module, output, fed.get(name, UNSEEN))
+
+    watched = [(n, m) for n, m in net.named_modules() if n and not any(m.children())]
+    handles = []
+    for name, module in watched:
+        handles.append(module.register_forward_pre_hook(partial(before, name), with_kwargs=True))
+        handles.append(module.register_forward_hook(partial(after, name)))
     try:
         yield
     finally:
@@ -206,14 +254,15 @@ def _watched(net: nn.Module, layers: list[Layer]) -> Iterator[None]:
             handle.remove()
 
 
-def _see(layers: list[Layer], name: str, module: object, output: Any) -> None:
-    tensors = [tensor.detach() for tensor in _tensors(output)]
+def _see(
+    layers: list[Layer], name: str, module: object, output: Any, fed: Measure = UNSEEN
+) -> None:
+    tensors = list(_tensors(output))
     if not tensors:
         return
-    wrong, largest = sum(map(count_wrong, tensors)), max(map(_largest, tensors))
-    layer = Layer(name, type(module).__name__, tuple(tensors[0].shape), wrong, largest)
+    layer = Layer(name, type(module).__name__, tuple(tensors[0].shape), *_measured(output), *fed)
     layers.append(layer)
-    for tensor in _tensors(output):
+    for tensor in tensors:
         if tensor.requires_grad:
             tensor.register_hook(partial(_see_gradient, layer))  # type: ignore[no-untyped-call]
 
@@ -223,12 +272,19 @@ def _see_gradient(layer: Layer, gradient: Tensor) -> None:
     layer.gradient_largest = max(_largest(gradient), layer.gradient_largest, key=_nan_last)
 
 
+def _measured(values: Any) -> Measure:
+    tensors = [tensor.detach() for tensor in _tensors(values)]
+    largest = max(map(_largest, tensors), key=_nan_last, default=math.nan)
+    return sum(map(count_wrong, tensors)), largest
+
+
 def _nan_last(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
 
 def _largest(values: Tensor) -> float:
     """Magnitude of the finite values; NaN if there are none."""
+    values = values.byte() if values.dtype == torch.bool else values  # a mask has no magnitude
     finite = values[values.isfinite()]
     return float(finite.abs().max()) if finite.numel() else math.nan
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import accumulate, cycle
 from typing import Any
+from unicodedata import east_asian_width
 
 import numpy as np
 from matplotlib import rc_context
@@ -26,6 +27,7 @@ WIDTH, HEIGHT = 4.6, 2.8
 DPI = 192  # two pixels of the file a pixel of the page, for sharp screens
 MOST_BINS = 40
 MOST_BARS = 30  # more classes than that are drawn as a curve
+LONGEST = 24  # columns of a label: longer ones leave no room for the bars
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Theme:
         return {
             "font.family": list(fonts), "font.size": 9, "axes.titlesize": 10,
             "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 8,
+            "figure.titlesize": 10, "figure.titleweight": "bold",
             "text.color": self.ink, "axes.titlecolor": self.ink, "axes.labelcolor": self.muted,
             "xtick.color": self.muted, "ytick.color": self.muted, "axes.edgecolor": self.grid,
             "figure.facecolor": self.paper, "axes.facecolor": self.paper,
@@ -114,7 +117,8 @@ def draw(
         with rc_context(theme.rc(fonts)):
             figure = Figure((width, height), layout="constrained")
             axes = figure.add_subplot()
-            axes.set_title(title)
+            # At the figure's edge, not that of the axes: long labels would push it out.
+            figure.suptitle(title, x=0.02, ha="left")
             paint(axes, theme)
             buffer = io.BytesIO()
             figure.savefig(buffer, format="png", dpi=DPI)
@@ -134,7 +138,7 @@ def bars(
 
     Args:
         title: what the figure shows.
-        labels: one a bar, from the top.
+        labels: one a bar, from the top; long ones are cut.
         series: legend entry to one value a label.
         unit: what the values count.
         fonts: that have the letters of the labels.
@@ -148,7 +152,7 @@ def bars(
         for (name, values), colour in zip(series.items(), cycle(theme.colours), strict=False):
             axes.barh(place, list(values), 0.72, left=start, color=colour, label=name)
             start += np.asarray(values)
-        axes.set_yticks(place, list(labels), color=theme.ink)
+        axes.set_yticks(place, list(map(clipped, labels)), color=theme.ink)
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(unit)
@@ -159,6 +163,20 @@ def bars(
             figure.legend(loc="outside lower left", ncols=5)
 
     return draw(title, paint, height=1.1 + _inches(labels), fonts=fonts)
+
+
+def clipped(text: str, columns: int = LONGEST) -> str:
+    """The text on one line, its end replaced by "…" if it takes more columns.
+
+    Args:
+        text: anybody's.
+        columns: Chinese and other wide letters take two.
+    """
+    text = " ".join(text.split())
+    ends = list(accumulate(1 + (east_asian_width(letter) in "WF") for letter in text))
+    if not ends or ends[-1] <= columns:
+        return text
+    return text[: sum(end < columns for end in ends)].rstrip() + "…"
 
 
 def _inches(labels: Sequence[str]) -> float:

@@ -71,7 +71,20 @@ class Number:
     bar: float | None = None
 
 
-Cell = str | int | Number
+@dataclass(frozen=True)
+class Noted:
+    """A table cell with a text and a fainter one below it.
+
+    Args:
+        text: as it shall be read.
+        note: below; "" for none.
+    """
+
+    text: str
+    note: str
+
+
+Cell = str | int | Number | Noted
 
 
 class Page:
@@ -145,7 +158,7 @@ class Page:
     ) -> None:
         """A table; numbers stand to the right, texts to the left."""
         rows = [list(row) for row in rows]
-        right = [bool(rows) and not isinstance(cell, str) for cell in (rows or [[]])[0]]
+        right = [bool(rows) and not isinstance(cell, str | Noted) for cell in (rows or [[]])[0]]
         right += [False] * (len(header) - len(right))
         head = "".join(
             f'<th scope="col"{_RIGHT if r else ""}>{escape(name)}</th>'
@@ -205,6 +218,9 @@ FAINTEST = 0.1  # strengths that would not be seen need no markup
 def _cell(cell: Cell) -> str:
     if isinstance(cell, str):
         return f"<td>{escape(cell)}</td>"
+    if isinstance(cell, Noted):
+        note = f"<small>{escape(cell.note)}</small>" if cell.note else ""
+        return f"<td>{escape(cell.text)}{note}</td>"
     if isinstance(cell, int):
         return f"<td{_RIGHT}>{cell:,}</td>"
     if cell.bar is None:
@@ -278,9 +294,12 @@ th { text-align: left; color: var(--muted); font-weight: 600; }
 th, td { padding: .28rem .9rem .28rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 td { max-width: 34rem; overflow-wrap: break-word; }
+tr > :first-child { max-width: 12rem; }
+small { display: block; color: var(--muted); }
 .n { text-align: right; white-space: nowrap; }
 .bar { position: relative; min-width: 5rem; padding-right: .5rem; }
-@media (max-width: 30rem) { th, td { padding-right: .55rem; } .bar { min-width: 3.6rem; }
+@media (max-width: 34rem) { th, td { padding-right: .55rem; } .bar { min-width: 3.6rem; }
+  tr > :first-child { max-width: 7rem; }
   .wide { padding-right: 0; } }
 .bar i { position: absolute; left: .2rem; top: 15%; height: 70%; background: var(--bar);
   border-radius: 2px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }

@@ -39,6 +39,12 @@ class ClassCurve:
         recall, precision = self.recall[first:], self.precision[first:]
         return np.append(0.0, recall), np.append(precision[0], precision)
 
+    def precision_at(self, recalls: Floats) -> Floats:
+        """Precision at the highest threshold that reaches each recall: the steps of its area."""
+        recall, precision = self.steps
+        steps: Floats = precision[1:][np.searchsorted(recall[1:], recalls, side="left")]
+        return steps
+
     @property
     def roc_area(self) -> float:
         """The chance that a sample of the class gets a larger probability than another."""
@@ -114,7 +120,7 @@ def ranked(predictions: Predictions, seed: int = 0) -> Ranking | None:
             continue
         roc[number], precisions[number] = curve.roc_area, curve.average_precision
         mean_recall += np.interp(GRID, curve.false_positives, curve.recall)
-        mean_precision += np.interp(GRID, curve.recall, curve.precision)
+        mean_precision += curve.precision_at(GRID)
     count = int(np.isfinite(roc).sum())
     if not count:
         return None

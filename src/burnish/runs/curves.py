@@ -73,8 +73,8 @@ def read_curves(run: Path) -> Curves:
         run: the run folder.
 
     Raises:
-        RunError: if the file cannot be read, is a link or no file, or is larger than a log of a
-            training can be.
+        RunError: if the file cannot be read, is a link, no file or no log, or is larger than a log
+            of a training can be.
     """
     path = run / "metrics.csv"
     if not path.exists() and not path.is_symlink():
@@ -82,7 +82,14 @@ def read_curves(run: Path) -> Curves:
     _refuse_what_is_no_log(path)
     try:
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
-            return Curves(_series(csv.reader(line for line in file if line.endswith("\n"))))
+            rows = csv.reader(line for line in file if line.endswith("\n"))
+            columns = next(rows, None) or ["step"]
+            if "step" not in columns or len({*columns}) < len(columns):
+                raise RunError(
+                    f"{path}: is no log of a run: line 1 must name the columns, each once, "
+                    "step among them"
+                )
+            return Curves(_series(rows, columns))
     except (OSError, csv.Error) as error:
         raise RunError(f"{path}: cannot be read ({error})") from error
 
@@ -94,8 +101,7 @@ def _refuse_what_is_no_log(path: Path) -> None:
         raise RunError(f"{path}: holds {size:,} bytes, at most {MOST_BYTES:,} are read")
 
 
-def _series(rows: Iterator[Sequence[str]]) -> dict[str, tuple[Point, ...]]:
-    columns = next(rows, [])
+def _series(rows: Iterator[Sequence[str]], columns: Sequence[str]) -> dict[str, tuple[Point, ...]]:
     points: dict[str, list[Point]] = {}
     for epoch, step, cells in _in_order(rows, columns):
         for name, value in cells:

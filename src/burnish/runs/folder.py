@@ -25,6 +25,8 @@ BEFORE_TRAINING = (
     "config.yaml", "overrides.yaml", "result.json", "spec.json", "split.json", "provenance.json",
     "train.log",
 )  # fmt: skip
+# Where a training keeps the batch of a step that was not finite.
+NONFINITE = "nonfinite.pt"
 STATUSES = ("running", "finished", "failed", "interrupted", "pruned")
 
 

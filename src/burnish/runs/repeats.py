@@ -4,48 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from hydra.experimental.callback import Callback
 
 from burnish.errors import RunError
 from burnish.runs.console import open_log, say, short, table
-from burnish.runs.folder import RunFolder, write_atomically
-from burnish.runs.groups import REPEATS, SHOWN, Group, summary
-
-__all__ = ["Group", "RepeatsTable", "grouped", "summary"]
+from burnish.runs.folder import write_atomically
+from burnish.runs.grouping import repeats_table
+from burnish.runs.listing import Run, read
 
 BASIC_SWEEPER = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-
-
-def grouped(folders: Sequence[Path]) -> list[Group]:
-    """The runs by what was typed, seed and fold aside, in the order of the folders."""
-    groups: dict[tuple[str, ...], Group] = {}
-    for folder in folders:
-        typed = yaml.safe_load((folder / "overrides.yaml").read_text(encoding="utf-8")) or []
-        key = tuple(o for o in typed if o.lstrip("+~").partition("=")[0] not in REPEATS)
-        group = groups.setdefault(key, Group(key))
-        group.runs += 1
-        for name, value in _figures(RunFolder(folder)):
-            group.figures.setdefault(name, []).append(value)
-    return list(groups.values())
-
-
-def _figures(run: RunFolder) -> Iterator[tuple[str, float]]:
-    try:
-        result = run.read_json("result")
-    except RunError:
-        return
-    best: Mapping[str, Any] = result.get("best") or {}
-    if result.get("status") != "finished" or best.get("value") is None:
-        return
-    yield f"best {best['monitor']}", float(best["value"])
-    for name in SHOWN:
-        if name in result.get("metrics", {}):
-            yield name, float(result["metrics"][name])
 
 
 class RepeatsTable(Callback):
@@ -61,13 +33,19 @@ class RepeatsTable(Callback):
         )
         if len(folders) < 2:
             return
-        rows = summary(grouped(folders))
+        rows = repeats_table(list(_runs(folders)))
         written = io.StringIO()
         csv.writer(written).writerows(rows)
         write_atomically(where / "summary.csv", written.getvalue())
         open_log(None)
         say(f"\nmean ± standard deviation over {len(folders)} runs, {short(where)}/summary.csv")
         say(table(rows))
+
+
+def _runs(folders: Sequence[Path]) -> Iterator[Run]:
+    for folder in folders:
+        with suppress(RunError):  # a job that was killed before it wrote anything
+            yield read(folder)
 
 
 def _number(name: str) -> tuple[int, str]:

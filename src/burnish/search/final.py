@@ -13,7 +13,8 @@ from optuna.trial import FrozenTrial, TrialState
 from burnish.errors import RunError, TrainingError
 from burnish.runs.console import open_log, say, short, table
 from burnish.runs.folder import RunFolder
-from burnish.runs.repeats import grouped, summary
+from burnish.runs.grouping import repeats_table
+from burnish.runs.listing import read
 from burnish.search.launching import Job, Launch
 from burnish.search.results import best_trials
 from burnish.search.settings import Settings
@@ -97,7 +98,7 @@ def _retrain(
             raise TrainingError(f"{short(job.folder)}: {outcome.error}")
         say(f"  {short(job.folder)}: {outcome.values[0]:.4f}")
     say(f"\nmean ± standard deviation over {len(runs)} seeds")
-    say(table(summary(grouped(runs))))
+    say(table(repeats_table([read(run) for run in runs])))
 
 
 def _done(run: Path) -> bool:
