@@ -120,6 +120,13 @@ def test_the_batch_that_a_run_broke_on_is_gone_through_again(tmp_path, capsys):
     (tmp_path / "config.yaml").write_text(config.replace("burnish.models.mlp.MLP", "os.system"))
     with pytest.raises(ConfigError, match=r"model\._target_"):
         look_back(run)
+    (tmp_path / "config.yaml").write_text(config)
+    # As if it had gone on from an earlier checkpoint.
+    run.update_result(status="finished", exception=None, steps=100)
+    look_back(run)
+    found = {verdict["check"]: verdict for verdict in run.read_json("diagnosis")["checks"]}
+    assert found["replay"]["status"] == "note"
+    assert "which the run has passed since" in found["replay"]["figure"]
 
 
 @pytest.fixture

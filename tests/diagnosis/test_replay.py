@@ -12,9 +12,11 @@ from torch import nn
 
 from burnish.commands.restoring import restore
 from burnish.commands.train import train
-from burnish.diagnosis.replay import HEADING, check, read_saved
+from burnish.diagnosis.replay import HEADING, check, outdated, read_saved
+from burnish.diagnosis.training import Training
 from burnish.errors import ModelError, RunError, TrainingError
 from burnish.learner.module import ClassifierModule
+from burnish.runs.curves import Curves, Point
 from burnish.runs.folder import RunFolder
 from launch import TINY, composed
 
@@ -57,6 +59,27 @@ def test_input_targets_and_weights_are_told_from_the_net():
     kept = saved()
     kept["state_dict"]["net.0.bias"][0] = math.inf
     assert "the weights of 0.bias were not finite before" in check(module(), kept).figure
+
+
+def training(steps: int, last: int, **result: Any) -> Training:
+    """A run of ``steps`` steps by its result, that logged step ``last``."""
+    curves = Curves({"lr": (Point(0, 0, 0.1), Point(0, last, 0.1))})
+    return Training(Path(), curves, {}, {"steps": steps, **result}, {})
+
+
+def test_a_batch_that_the_run_has_passed_is_outdated():
+    kept = saved(what="train/loss is nan at step 7: lower")
+    told = f"{kept['what']} and more"
+    assert outdated(kept, training(0, 7, status="failed", exception=told)) is None
+    assert outdated(kept, training(0, 7, status="running", exception=None)) is None
+    # It had been further, and began anew from an earlier checkpoint.
+    assert outdated(kept, training(90, 90, status="failed", exception=told)) is None
+    for run in (training(8, 0, status="finished"), training(0, 8, status="running"),
+                training(0, 9, status="failed", exception="another")):  # fmt: skip
+        verdict = outdated(kept, run)
+        assert verdict is not None
+        assert (verdict.status, verdict.values["step"]) == ("note", 7)
+        assert "nonfinite.pt is of step 7, which the run has passed since" in verdict.figure
 
 
 def test_a_batch_that_is_finite_this_time_is_no_defect():

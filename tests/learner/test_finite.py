@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing import ProcessRaisedException
 from torch.utils.data import DataLoader, TensorDataset
 
 from burnish.errors import ConfigError, TrainingError
@@ -140,6 +141,96 @@ def test_the_end_of_an_epoch_is_looked_at_as_well(tmp_path):
         fit(tmp_path, learner(body), samples(large=(9, 500.0)), Finite(every_n_steps=100))
 
 
+def test_the_last_of_all_steps_is_looked_at_before_the_weights_move(tmp_path):
+    module, weights = learner(nn.Sequential(Gate(), nn.Linear(3, 2))), Weights()
+    with pytest.raises(TrainingError, match=r"at step 2:.*: 0, fed values up to 500"):
+        fit(tmp_path, module, samples(48, large=(9, 500.0)), weights, Finite(every_n_steps=50),
+            max_steps=3)  # fmt: skip
+    saved = read_checkpoint(tmp_path / "nonfinite.pt")
+    torch.testing.assert_close(saved["state_dict"]["net.1.bias"], weights.before[2]["1.bias"])
+
+
+def test_a_training_that_is_told_to_stop_still_names_the_step(tmp_path):
+    class Enough(pl.Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+            trainer.should_stop = batch_idx == 3
+
+    body = nn.Sequential(Gate(), nn.Linear(3, 2))
+    with pytest.raises(TrainingError) as error:
+        fit(tmp_path, learner(body), samples(48, large=(9, 500.0)), Finite(every_n_steps=50),
+            Enough(), min_epochs=0)  # fmt: skip
+    assert str(error.value).startswith("train/loss is nan at step 2:")
+    assert "callbacks.finite.every_n_steps=1 keeps its batch" in str(error.value)
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_logged_was_looked_at(tmp_path):
+    body = nn.Sequential(Gate(), nn.Linear(3, 2))
+    with pytest.raises(TrainingError, match=r"at step 2:(.|\n)*the batch of step 3"):
+        fit(tmp_path, learner(body), samples(48, large=(9, 500.0)), Finite(every_n_steps=50),
+            log_every_n_steps=4)  # fmt: skip
+
+
+def test_a_callback_that_is_there_is_not_recommended(tmp_path):
+    class Blind(Finite):
+        def on_before_backward(self, trainer, pl_module, loss) -> None:
+            pass
+
+    with pytest.raises(TrainingError) as error:
+        fit(tmp_path, learner(net()), samples(a=(1, math.nan)), Blind())
+    assert "callbacks.finite" not in str(error.value)
+    assert "debug=anomaly" in str(error.value)
+
+
+class OfTwo(Finite):
+    """A bad batch for process 1; what each process raises goes into a file."""
+
+    def __init__(self, *late: nn.Module) -> None:
+        super().__init__(every_n_steps=1)
+        self.late = late
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        super().on_train_start(trainer, pl_module)
+        pl_module.net.extend(self.late)  # DDP, made by now, would refuse some on a CPU
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        if trainer.global_rank == 1:
+            batch[0][2, 0] = 500.0
+
+    def on_before_backward(self, trainer, pl_module, loss) -> None:
+        try:
+            super().on_before_backward(trainer, pl_module, loss)
+        except TrainingError as error:
+            Path(trainer.default_root_dir, f"said{trainer.global_rank}").write_text(str(error))
+            trainer.strategy.barrier()  # the first that ends has the others killed
+            raise
+
+
+def stopped_in_two(folder: Path, *late: nn.Module) -> list[str]:
+    module = learner(nn.Sequential(Gate(), nn.Linear(3, 2)))
+    with pytest.raises(ProcessRaisedException):
+        fit(folder, module, samples(), OfTwo(*late), strategy="ddp_fork", devices=2)
+    return [(folder / f"said{rank}").read_text() for rank in range(2)]
+
+
+def test_of_two_processes_the_one_that_broke_keeps_its_batch(tmp_path):
+    first, second = stopped_in_two(tmp_path)
+    assert first.startswith("train/loss is nan at step 0 in process 1: ")
+    assert "not finite: 0, fed values up to 500" in first
+    assert second == "train/loss or a gradient is not finite: the first process says where"
+    saved = read_checkpoint(tmp_path / "nonfinite.pt")
+    assert first.startswith(saved["what"])
+    assert (saved["rank"], float(saved["inputs"][2, 0])) == (1, 500.0)
+
+
+def test_a_pass_that_waits_for_other_processes_is_not_begun_by_one(tmp_path):
+    # In evaluation mode it runs on a CPU, which cannot share statistics.
+    first, _ = stopped_in_two(tmp_path, nn.SyncBatchNorm(2, affine=False).eval())
+    assert "its layers share statistics with other processes and are not searched" in first
+    assert "layer by layer: burnish diagnose run=" in first
+
+
 def test_every_batch_of_an_accumulated_step_is_looked_at(tmp_path):
     body = nn.Sequential(Gate(), nn.Linear(3, 2))
     module, data = learner(body), samples(large=(17, 500.0))
@@ -207,3 +298,77 @@ def test_the_origin_of_a_lost_gradient_is_the_layer_that_loses_it():
     found = find_origin(net(RootOfNothing()), nn.CrossEntropyLoss(), inputs, targets, backward=True)
     assert found.kind == "gradient"
     assert found.sentence == "the gradients stop being finite going back through 2"
+
+
+class Ways(nn.Module):
+    """``b(log(a(x) - shift))``, beside a branch with large values."""
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.a, self.side, self.b = nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2)
+        self.shift = shift
+        nn.init.constant_(self.side.bias, 1e6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.a(x)
+        side = self.side(x)
+        return self.b((hidden - self.shift).log()) + side[:, :2]
+
+
+def origin_of(body: nn.Module, loss: nn.Module | None = None) -> str:
+    inputs, targets = samples(BATCH).tensors
+    return find_origin(body, loss or nn.CrossEntropyLoss(), inputs, targets).sentence
+
+
+def test_an_operation_between_layers_is_told_from_the_layer_after_it():
+    torch.manual_seed(0)
+    assert origin_of(Ways(1e9)) == ("what enters b is not finite: an operation between side and b")
+
+
+def test_a_layer_is_told_with_its_own_input_not_that_of_another_branch():
+    body = Ways(-7.0)
+    body.b = nn.Sequential(nn.Identity(), Gate(0.1), nn.Linear(3, 2))
+    inputs, _ = samples(BATCH).tensors
+    fed = (body.a(inputs) + 7).log().abs().max().detach()
+    assert origin_of(body).endswith(f"not finite: b.1, fed values up to {float(fed):.3g}")
+
+
+def test_an_operation_after_the_last_layer_is_not_a_layers_doing():
+    class Tail(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) / 0
+
+    assert origin_of(Tail(nn.Linear(3, 2))) == (
+        "the first output that is not finite: the net's output; the last layer that ran: 0"
+    )
+
+
+def test_what_net_and_loss_keep_is_looked_at():
+    body = net()
+    body[0].eval().running_var[1] = math.nan
+    assert origin_of(body) == "0.running_var held NaN before this step"
+    # In training the batch itself moves them, and they are not used.
+    assert origin_of(body.train()) == "everything is finite in a second pass of the batch"
+    body = net()
+    body.register_buffer("mask", torch.tensor([0.0, -math.inf]))
+    assert origin_of(body) == "everything is finite in a second pass of the batch"
+    weighted = nn.CrossEntropyLoss(weight=torch.tensor([1.0, math.nan]))
+    assert origin_of(body, weighted) == "loss.weight held NaN before this step"
+
+
+def test_gradients_of_the_losss_own_parameters_are_named(tmp_path):
+    module = learner(net())
+    module.loss = Scaled()
+    with pytest.raises(TrainingError, match=r"not the gradients of loss\.scale: lower"):
+        fit(tmp_path, module, samples(), Finite(gradients=True))
+
+
+class Scaled(nn.CrossEntropyLoss):
+    """A loss with a parameter whose gradient is infinite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(()))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return super().forward(logits, targets) + self.scale.sqrt()
