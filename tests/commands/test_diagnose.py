@@ -114,6 +114,7 @@ def test_the_batch_that_a_run_broke_on_is_gone_through_again(tmp_path, capsys):
     capsys.readouterr()
     assert look_back(run) == 1
     found = {verdict["check"]: verdict for verdict in run.read_json("diagnosis")["checks"]}
+    assert found["status"]["values"] == {"status": "failed"}
     assert found["replay"]["status"] == "broken"
     assert "first output that is not finite" in capsys.readouterr().out
     config = (tmp_path / "config.yaml").read_text()

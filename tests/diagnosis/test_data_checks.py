@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import csv
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +14,10 @@ from scipy.stats import norm
 
 import tiny
 from burnish.commands.diagnose import make_subject
-from burnish.diagnosis import inputs, labels, signal
+from burnish.diagnosis import dead_units, initial_loss, inputs, labels, outputs, signal
 from burnish.diagnosis.signal import Probe
+from burnish.diagnosis.subject import joined
+from burnish.spec import ImageSpec
 from launch import composed
 
 
@@ -21,12 +26,63 @@ def digits():
     return make_subject(composed("name=x", "trainer=cpu", "model=mlp"))
 
 
+@pytest.mark.parametrize("size", [1, 5])
+def test_several_small_batches_are_looked_at_as_one(size):
+    subject = make_subject(
+        composed("name=x", "trainer=cpu", "model=mlp", f"data.batch_size={size}")
+    )
+    count = max(size, -(-32 // size) * size)
+    assert (len(subject.inputs), len(subject.targets)) == (count, count)
+    x, y = next(iter(subject.data.train_dataloader()))
+    torch.testing.assert_close(subject.inputs[:size], subject.data.preprocess(x))
+    assert subject.targets[:size].tolist() == y.tolist()
+    for check in (inputs, outputs, dead_units, initial_loss):
+        assert check.check(subject).status == "ok"
+
+
+def test_batches_of_other_lengths_and_kinds_are_joined():
+    ids, targets = joined(
+        [(torch.ones(1, 2, dtype=torch.int64), torch.tensor([2])),
+         (torch.full((2, 3), 5), torch.tensor([[0.3, 0.7, 0], [1, 0, 0]]))], 3
+    )  # fmt: skip
+    assert ids.tolist() == [[1, 1, 0], [5, 5, 5], [5, 5, 5]]
+    torch.testing.assert_close(targets, torch.tensor([[0, 0, 1], [0.3, 0.7, 0], [1, 0, 0]]))
+
+
+def test_padding_between_small_batches_is_not_the_runs(texts):
+    data = copy.copy(texts.data)
+    data.batch_size = 2
+    ids = torch.tensor([[3, 4, 0, 0, 0], [3, 0, 0, 0, 0], [3, 4, 5, 6, 7], [3, 4, 5, 6, 7]])
+    verdict = inputs.check(replace(texts, data=data, inputs=ids))
+    assert verdict.values["padding"] == pytest.approx(1 / 14)
+
+
+def test_one_sample_is_not_equal_to_all_others(digits):
+    assert status(inputs.check, digits, inputs=torch.randn(1, 3, 8, 8)) == "ok"
+    assert outputs.judge(torch.randn(1, 10))[0] == "ok"
+
+
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     file = tiny.write_reviews(tmp_path_factory.mktemp("texts") / "reviews.csv")
     return make_subject(
         composed("name=x", "trainer=cpu", "data=text", f"data.path={file}",
                  "model=bag_of_embeddings", "data.max_length=20")
+    )  # fmt: skip
+
+
+def ordered(folder, *overrides, text="{} {}"):
+    """Texts of two words; their alphabetical order is the class, and no word tells it."""
+    words = ["black", "blue", "brown", "green", "grey", "orange", "pink", "red", "white", "yellow"]
+    rng = random.Random(0)
+    pairs = [rng.sample(words, 2) for _ in range(3400)]
+    with (folder / "order.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["label", "text"]] + [["up" if a < b else "down", text.format(a, b)] for a, b in pairs]
+        )
+    return make_subject(
+        composed("name=x", "trainer=cpu", "data=text", f"data.path={folder / 'order.csv'}",
+                 "data.tokenizer=word", "data.test_fraction=null", *overrides)
     )  # fmt: skip
 
 
@@ -133,7 +189,9 @@ def test_who_may_call_labels_meaningless(train, scored, hits, chance, expected):
 
 def test_the_probe_is_scored_on_samples_that_it_has_not_seen(digits):
     data = digits.data
-    (x, y), (asked, named) = signal._samples(data)
+    (x, y), (asked, named) = (
+        signal._features(data, rows, signal._vectors) for rows in signal._rows(data)
+    )
     assert (len(x), len(asked)) == (round(0.7 * 1294), 144 + 1294 - len(x))
     table, rows = data.splits["train"]
     pixels = {split: data.preprocess(table.images[r]).flatten(1).numpy()
@@ -161,3 +219,47 @@ def test_texts_are_told_apart_by_their_tokens(texts):
     verdict = signal.check(texts)
     assert verdict.status == "ok"
     assert verdict.values["hits"] >= 0.9 * verdict.values["scored"]
+
+
+def test_the_order_of_two_words_is_seen_in_pairs(tmp_path):
+    verdict = signal.check(ordered(tmp_path, "model=bag_of_embeddings"))
+    first, second = verdict.values["tried"].values()
+    assert first >= signal.NOT_FOUND
+    assert second < 1e-100
+    assert verdict.status == "ok"
+    assert verdict.values["hits"] == verdict.values["scored"]
+
+
+SMALL_LSTM = ("model=bilstm", "model.layers=1", "model.hidden=16", "model.embedding=16",
+              "model.dropout=0", "optimizer.lr=0.01")  # fmt: skip
+
+
+def test_what_no_probe_sees_the_net_may(tmp_path, monkeypatch):
+    apart = "a {} a {} a"  # pairs do not tell what comes first
+    subject = ordered(tmp_path, *SMALL_LSTM, text=apart)
+    verdict = signal.check(subject)
+    assert verdict.status == "ok"
+    assert len(verdict.values["tried"]) == 3
+    assert verdict.values["hits"] > 0.9 * verdict.values["scored"]
+    bag = ordered(tmp_path, "model=bag_of_embeddings", text=apart)
+    assert signal.check(bag).status == "broken"  # blind as well
+    monkeypatch.setattr(signal, "SECONDS", 0.0)
+    hurried = signal.check(subject)
+    assert (hurried.status, "no time" in hurried.advice) == ("note", True)
+
+
+def test_fine_textures_are_seen_wherever_they_are():
+    """Stripes of one pixel or two, moved at random; averages of four pixels show noise alone."""
+    rng = np.random.default_rng(0)
+    y = np.arange(1200) % 2
+    place = np.arange(64) + rng.integers(0, 4, (1200, 1, 1, 1))
+    stripes = place // (1 + y[:, None, None, None]) % 2
+    x = torch.from_numpy(stripes + rng.normal(0, 1, (1200, 1, 64, 64))).float()
+    spec = ImageSpec(1, 64, 64, ("a", "b"), mean=(0.0,), std=(1.0,))
+
+    def found(look):
+        seen = look(x, spec)
+        return signal.probed((seen[:700], y[:700]), (seen[700:], y[700:]), 2, text=False)
+
+    assert found(signal._vectors).p > signal.NOT_FOUND
+    assert found(signal._amplitudes).hits == 500

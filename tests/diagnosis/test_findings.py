@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
+from pathlib import Path
 from statistics import stdev
 
 import pytest
@@ -19,6 +20,8 @@ from burnish.diagnosis.curves import (
     slow,
     smoothed,
 )
+from burnish.diagnosis.training import Training
+from burnish.runs.curves import Curves
 
 RUNS = 100
 Curve = list[float]
@@ -183,6 +186,21 @@ def test_what_still_rises_at_the_end_is_improving():
     assert improving([0.5, 0.6, 0.7], up=True, least=0.03) is not None
     assert improving([0.5, 0.6, 0.65], up=True, least=0.03) is None
     assert improving([0.5, 0.6, 0.7], up=False, least=0.03) is None
+
+
+@pytest.mark.parametrize(
+    ("sampler", "counts", "chance"),
+    [
+        ("none", [60, 30, 10], 0.6),
+        ("balanced", [60, 30, 10], 1 / 3),
+        ("undersample", [60, 30, 10], 1 / 3),
+        ("balanced", [60, 0, 40], 1 / 2),
+        ("none", [0, 0, 0], None),
+    ],
+)
+def test_chance_is_of_the_classes_that_are_shown(sampler, counts, chance):
+    run = Training(Path(), Curves(), {"data": {"sampler": sampler}}, {}, {"train": counts})
+    assert run.chance == (chance and pytest.approx(chance))
 
 
 @pytest.mark.parametrize("series", [[], [1.0], [1.0, 1.0], [0.0, 0.0, 0.0], [1.0] * 5, [-1.0] * 9])

@@ -257,10 +257,29 @@ def test_the_least_loss_that_smoothed_labels_allow():
 
 
 def test_the_share_that_is_left():
-    curve = one_batch.Curve([2.3, 1.461, 1.5], guessing=math.log(10), least=0.0, seconds=1)
+    curve = one_batch.Curve(
+        [2.3, 1.461, 1.5], guessing=math.log(10), blind=2.1, least=0.0, seconds=1
+    )
     # Softmax outputs before cross entropy: ln(e + 9) - 1 is the least they reach.
     assert curve.left == pytest.approx((math.log(math.e + 9) - 1) / math.log(10), abs=1e-3)
-    assert one_batch._judge(replace(curve, losses=curve.losses * 100), "0.001")[0] == "broken"
+    assert one_batch._judge(replace(curve, losses=curve.losses * 100), "0.001")[0] == "note"
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ([4.25, 1.93], "note"),  # adamw with 1e-5: far from where it began, near guessing
+        ([4.25, 4.24], "broken"),
+        ([2.31, 2.30], "broken"),
+        ([1.5, 2.28], "note"),  # began better than guessing; the lowest counts
+        ([2.3, 0.1], "ok"),
+    ],
+)
+def test_only_what_does_not_move_is_broken(losses, expected):
+    steps = np.linspace(*losses, 100).tolist()
+    curve = one_batch.Curve(steps, guessing=math.log(10), blind=2.1, least=0.0, seconds=1)
+    assert one_batch._judge(curve, "1e-5")[0] == expected
+    assert one_batch._judge(curve, "1e-5", head_alone=True)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -272,6 +291,21 @@ def test_the_share_that_is_left():
 )
 def test_healthy_nets_know_a_batch_by_heart(overrides):
     assert one_batch.check(subject_of(*overrides)).status == "ok"
+
+
+def test_a_net_that_sees_nothing_is_broken_whatever_it_drops(digits):
+    class Blind(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.drop = nn.Dropout(0.5)  # a mask a sample, by which it could be told
+            self.body, self.head = nn.Linear(64, 64), nn.Linear(64, 10)
+
+        def forward(self, x):
+            return self.head(self.drop(self.body(torch.ones(len(x), 64)).relu()))
+
+    verdict = one_batch.check(with_net(digits, Blind))
+    assert verdict.status == "broken"
+    assert min(verdict.values["losses"]) > 1
 
 
 def test_a_net_of_texts_knows_a_batch_by_heart(texts):

@@ -19,8 +19,7 @@ FOLLOWS = {
     "inputs not normalised": {"initial loss"},
     "net frozen": {"one batch"},
     "optimizer that changes nothing": {"one batch"},
-    "softmax before the loss": {"one batch"},
-    "dead ReLUs": {"gradients", "one batch"},
+    "dead ReLUs": {"gradients"},
 }
 # The search for a rate takes its time: here it has something to say, or must not.
 WITH_RATE = ("healthy", "learning rate 1000 times too high")

@@ -13,8 +13,11 @@ from burnish.diagnosis.terminal import end, say
 from burnish.diagnosis.training import read_training
 from burnish.diagnosis.verdict import Verdict, exit_code
 from burnish.errors import ConfigError
+from burnish.runs.console import short
 from burnish.runs.curves import read_curves
 from burnish.runs.folder import NONFINITE, RunFolder
+from burnish.runs.listing import read
+from burnish.runs.words import span
 
 
 def look_back(run: RunFolder, trusted: Sequence[str] = ()) -> int:
@@ -35,7 +38,7 @@ def look_back(run: RunFolder, trusted: Sequence[str] = ()) -> int:
     """
     started = time.monotonic()
     curves = read_curves(run.path)
-    verdicts = [*diagnose_run(run), *_replayed(run, trusted)]
+    verdicts = [_standing(run), *diagnose_run(run), *_replayed(run, trusted)]
     for verdict in verdicts:
         say(verdict)
     run.write_json("diagnosis", as_json(verdicts))
@@ -44,6 +47,17 @@ def look_back(run: RunFolder, trusted: Sequence[str] = ()) -> int:
     path = page(run.path.name, "The curves of the run.", drawn(verdicts, curves)).write(folder)
     end(verdicts, path, time.monotonic() - started)
     return exit_code(verdicts)
+
+
+def _standing(run: RunFolder) -> Verdict:
+    """Whether it goes on, ended, or was stopped from outside."""
+    known = read(run.path)
+    status, reason = known.fate
+    said = f"{status}{f': {reason}' if reason else ''}, last heard of {span(known.age)} ago"
+    stopped = status in ("killed", "interrupted", "failed")
+    resumable = stopped and (run.checkpoints / "last.ckpt").is_file()
+    advice = f"go on with train resume={short(run.path)}" if resumable else ""
+    return Verdict("status", "note" if stopped else "ok", said, advice, {"status": status})
 
 
 def _replayed(run: RunFolder, trusted: Sequence[str]) -> list[Verdict]:

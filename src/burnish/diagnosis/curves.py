@@ -116,7 +116,7 @@ def diverging(train: Series, uniform: float | None = None) -> Change | None:
 
 
 def overfitting(train: Series, val: Series) -> Change | None:
-    """A validation loss that rises steadily from its lowest while the training loss goes on falling.
+    """A validation loss that rises steadily from its lowest while that of training goes on falling.
 
     Args:
         train: training losses of the same epochs.

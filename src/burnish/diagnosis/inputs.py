@@ -109,6 +109,8 @@ def _texts(subject: Subject, spec: TextSpec) -> Verdict:
             "look at the tokenizer: ids count from 0 and end below the vocabulary's size",
             {"min": low, "max": high},
         )
+    if _same(ids):
+        return Verdict("inputs", "broken", "all texts are the same ids", "look at data.text_column")
     shares = {"unknown": _share(ids[ids != PAD] == UNKNOWN), "padding": _padding(subject)}
     shares |= _of_split(subject, spec)
     status, advice = _judge_texts(shares)

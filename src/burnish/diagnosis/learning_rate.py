@@ -275,6 +275,8 @@ def _judge(subject: Subject, curve: Curve, rate: float) -> tuple[Status, str]:
             return "note", f": high, though {steps} steps with a warm-up went well"
     if curve.suggested and rate < curve.suggested / FAR_BELOW:
         return "note", ": training would be very slow"
+    if curve.suggested is None:
+        return "note", ": it does not diverge, more cannot be told"
     return "ok", ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from matplotlib.axes import Axes
-from torch import Tensor
+from torch import Tensor, nn
 
 from burnish.data.loading import Batch
 from burnish.diagnosis.steps import Steps, seeded
@@ -29,6 +29,7 @@ MOVING = 0.4  # on its way, which is enough if time was short
 # Nothing moves, while a rate that is merely small shows: 300 steps of AdamW at 1e-5 take an MLP
 # that begins at 4.3 to 1.9, though no more than 16 % below guessing.
 STUCK = 0.98
+AT_REST = 0.02  # of the whole fall, in the last third of the steps
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class Curve:
     Args:
         losses: at each step, before its update.
         guessing: the loss of equal logits.
+        blind: the loss of logits that know how frequent each label is, and nothing of the inputs.
         least: what the loss can be at best for these labels.
         seconds: spent.
     """
 
     losses: list[float]
     guessing: float
+    blind: float
     least: float
     seconds: float
 
@@ -54,8 +57,12 @@ class Curve:
 
     @property
     def stuck(self) -> bool:
-        """Whether it hardly got away from where it began, or from guessing if that is worse."""
-        return self._left(max(self.guessing, self.losses[0])) > STUCK
+        """Whether it hardly got away from where it began, or came to rest knowing no input."""
+        if self._left(max(self.guessing, self.losses[0])) > STUCK:
+            return True
+        before, lowest = min(self.losses[: -len(self.losses) // 3]), min(self.losses)
+        rests = before - lowest < AT_REST * (self.losses[0] - lowest)
+        return rests and self._left(self.blind) > STUCK
 
     def _left(self, start: float) -> float:
         return (min(self.losses) - self.least) / max(start - self.least, 1e-12)
@@ -64,13 +71,15 @@ class Curve:
 def check(subject: Subject) -> Verdict:
     """Train a fresh module on 16 training samples, as they are, with the run's own optimizer.
 
-    Nothing is augmented. Dropout, stochastic depth and the like draw the same random numbers at
-    every step, so that one thinned-out net learns, and the net stays in training mode.
+    Nothing is augmented and nothing is dropped: a sample with a mask of its own could be told by
+    it, whatever its inputs are. The net stays in training mode.
     """
     if not any(p.requires_grad for p in subject.make().net.parameters()):
         return Verdict("one batch", "broken", "nothing is trained", "see gradients")
     with seeded(subject):
-        curve = _trained(Steps(subject), _batch(subject))
+        steps = Steps(subject)
+        _drop_nothing(steps.module.net)
+        curve = _trained(steps, _batch(subject))
     rate = str(subject.config["optimizer"].get("lr"))
     status, advice = _judge(curve, rate, head_alone=subject.config.get("freeze") == "backbone")
     losses = f"loss from {curve.losses[0]:.3g} to {min(curve.losses):.3g}"
@@ -94,21 +103,37 @@ def _batch(subject: Subject) -> Batch:
     return data.preprocess(inputs), targets
 
 
+def _drop_nothing(net: nn.Module) -> None:
+    """Set every rate of dropout, stochastic depth and the like to 0."""
+    for module in net.modules():
+        named = type(module).__name__
+        for rate in ("p", "drop_prob", "dropout"):
+            drops = rate != "p" or "Drop" in named or named == "StochasticDepth"
+            if drops and isinstance(getattr(module, rate, None), float):
+                setattr(module, rate, 0.0)
+
+
 def _trained(steps: Steps, batch: Batch) -> Curve:
     inputs, targets = batch
     module = steps.module
     with torch.no_grad():
         logits = module.net(inputs)
         guessing = float(module.loss(torch.zeros_like(logits), targets))
+        blind = float(module.loss(_frequencies(targets, logits.shape[1]), targets))
     least = _least(module.loss, targets, logits.shape[1])
-    curve = Curve([], guessing, least, 0.0)
+    curve = Curve([], guessing, blind, least, 0.0)
     started = time.monotonic()
     while len(curve.losses) < MOST_STEPS and time.monotonic() - started < SECONDS:
-        torch.manual_seed(0)  # dropout leaves out the same units every time
         curve.losses.append(float(steps.step(inputs, targets)))
         if not math.isfinite(curve.losses[-1]) or curve.left < KNOWN:
             break
     return replace(curve, seconds=time.monotonic() - started)
+
+
+def _frequencies(targets: Tensor, classes: int) -> Tensor:
+    """Logits ``[B, K]`` of the share that each label has among these."""
+    share = F.one_hot(targets, classes).float().mean(0)
+    return (share + 1e-6).log().expand(len(targets), classes)
 
 
 def _least(loss: Any, targets: Tensor, classes: int) -> float:
