@@ -48,3 +48,11 @@ def cifar100_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def folder_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_image_folder(tmp_path_factory.mktemp("folder"))
+
+
+def pytest_collection_modifyitems(items):
+    """Whoever runs pytest without ``-m`` is told why a test for a GPU did not run."""
+    needs = [item for item in items if item.get_closest_marker("gpu")]
+    if needs and not torch.cuda.is_available():
+        for item in needs:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 
+from burnish.cli import command
 from burnish.commands.train import train
+from burnish.config.targets import may_be_yours
 from launch import ROOT, TINY, composed, environment, launch
 
 # Command line -> what the answer must say, each part.
@@ -29,7 +36,7 @@ MISTAKES = {
     ],
     "optimizer._target_=os.system": [
         "optimizer._target_: 'os.system' is not admitted",
-        "trust=[os]",
+        "optimizer may name classes of torch.optim, classes of burnish.nn\n",
     ],
     "optimizer._target_=torch.optim.SparseAdam": [
         "optimizer.weight_decay: torch.optim.SparseAdam takes no argument 'weight_decay'"
@@ -101,6 +108,76 @@ def test_a_mistake_is_named(line, tmp_path):
         assert part in done.stderr
     if "data=mnist" not in line:  # refused before a run began: nothing is left behind
         assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "yours"),
+    [("os", False), ("_ctypes", False), ("torch", False), ("yaml", False), ("burnish", False),
+     ("mine", True), ("not_here_yet", True)],
+)  # fmt: skip
+def test_only_what_may_be_yours_is_to_be_trusted(package, yours, tmp_path, monkeypatch):
+    (tmp_path / "mine.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert may_be_yours(package) is yours
+
+
+@pytest.fixture
+def diagnosed(monkeypatch, tmp_path):
+    """Runs diagnose in an empty folder in this process; returns its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> object:
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "src" / "diagnose.py"), *words])
+        with pytest.raises(SystemExit) as ended:
+            command("diagnose")
+        return ended.value.code
+
+    yield run
+    GlobalHydra.instance().clear()
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun", "--multi"])
+def test_a_verb_of_one_run_refuses_many_before_a_folder_is_made(flag, diagnosed, tmp_path, capsys):
+    assert diagnosed(flag, "model=mlp,simple_cnn") == 2
+    line = "error: diagnose: looks at one run at a time: leave out -m\n"
+    assert capsys.readouterr() == ("", line)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_one_line_that_names_the_file(diagnosed, capsys):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        code = diagnosed("model=mlp", "trainer=cpu", "checks=[outputs]")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 2
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"error: \S+/outputs/diagnose/\S+-digits-mlp-\w+: File too large\n", said)
+
+
+class Impatient(io.StringIO):
+    """A person who ends the command on reading the first line."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__()
+        self.signum = signum
+
+    def flush(self) -> None:
+        if "outputs" in self.getvalue() and "interrupted" not in self.getvalue():
+            signal.raise_signal(self.signum)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_diagnosis_leaves_what_was_done(signum, diagnosed, monkeypatch):
+    terminal = Impatient(signum)
+    monkeypatch.setattr(sys, "stdout", terminal)
+    words = ["model=mlp", "trainer=cpu", "checks=[outputs,learning_rate]", "hydra.run.dir=here"]
+    former = signal.getsignal(signum)
+    assert diagnosed(*words) == 128 + signum
+    assert signal.getsignal(signum) is former
+    assert "\ninterrupted: 1 of 2 checks done\n" in terminal.getvalue()
+    assert "(interrupted: 1 of 2 checks done)" in Path("here/index.html").read_text()
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):

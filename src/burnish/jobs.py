@@ -316,8 +316,9 @@ def hydra_state() -> tuple[list[str], Path]:
 
 def _discard(folder: Path, outputs: Path) -> None:
     """Remove a run folder that holds nothing, and the folders above it that held only that."""
+    above = folder.parents if outputs in folder.parents else ()
     with suppress(OSError):
-        for path in (folder, *folder.parents):
+        for path in (folder, *above):
             path.rmdir()
             if path == outputs:
                 break

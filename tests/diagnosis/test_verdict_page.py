@@ -14,7 +14,8 @@ VERDICTS = [
     Verdict("labels", "broken", "<b>ants</b> only", "look \x1b[31m", {"counts": (1, 2)}),
     Verdict("one batch", "note", "slow", "wait", {"loss": math.nan, "by": {"a": [math.inf, 1.5]}},
             (("layer", "n"), *((f"layer {i}", i) for i in range(300)))),
-    Verdict("inputs", "ok", "fine", drawing=bars("title", ["a"], {"x": [1.0]}, "unit")),
+    Verdict("inputs", "ok", "fine", "optimizer.lr=0.1",
+            drawing=bars("title", ["a"], {"x": [1.0]}, "unit")),
 ]  # fmt: skip
 
 
@@ -32,6 +33,14 @@ def test_the_page_shows_everything_and_escapes_it(tmp_path):
     assert "layer 200" not in html
     assert "100 more are not shown" in html
     assert (tmp_path / "inputs.png").is_file()
+
+
+def test_the_table_on_top_has_the_advice_and_shapes_stay_whole():
+    rows = (("layer", "output"), ("conv", "16 x 8 x 8"), ("a x b", "nothing"))
+    made = page("title", "", [*VERDICTS, Verdict("shapes", "ok", "fine", rows=rows)]).html()
+    assert "<td>fine<small>optimizer.lr=0.1</small></td>" in made
+    assert "<td>16\u00a0x\u00a08\u00a0x\u00a08</td>" in made
+    assert "<td>a x b</td>" in made
 
 
 def test_the_terminal_gets_no_control_characters_and_no_colours_in_a_pipe(capsys, tmp_path):

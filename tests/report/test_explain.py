@@ -188,7 +188,7 @@ def test_the_layer_of_the_embeddings():
     ("layer", "message"),
     [
         ("layer4.1.conv3", r"no such layer; did you mean layer4\.1\.conv\d\? its .*: conv1, layer"),
-        ("", "^layer=: ResNet has no such layer"),
+        ("", "^layer=: ResNet has no such layer; its convolutions: conv1, "),
         ("head", "^layer=head: its output is no map; its convolutions: conv1"),
         ("layer4.1.downsample.0", "^layer=layer4.1.downsample.0: ResNet has no such layer"),
     ],

@@ -11,7 +11,7 @@ from matplotlib.ft2font import FT2Font
 from PIL import Image
 
 from burnish.report import figures, fonts
-from burnish.report.figures import DARK, LIGHT, bars, histogram, scatter
+from burnish.report.figures import DARK, LIGHT, bars, clipped, columns, histogram, scatter
 from burnish.report.pictures import GAP, sheet
 
 
@@ -34,6 +34,35 @@ def test_bars_are_as_long_as_their_values():
         assert image[0, 0].tolist() == colour(theme.paper)
         first, second = (painted(image, name) for name in theme.colours[:2])
         assert first / second == pytest.approx(2.0, rel=0.1)  # 40 to 20, the legend aside
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [
+        ("layer.conv", 10, "layer.conv"),
+        ("layer.conv1", 10, "layer.con…"),
+        ("蚂蚁蜜蜂", 8, "蚂蚁蜜蜂"),
+        ("蚂蚁蜜蜂a", 8, "蚂蚁蜜…"),
+        ("a蚂蚁蜜蜂", 8, "a蚂蚁蜜…"),
+        ("an  ant\nor two", 8, "an ant…"),
+        ("", 8, ""),
+    ],
+)
+def test_long_texts_are_cut_at_their_end(text, most, shown):
+    assert clipped(text, most) == shown
+    assert columns(shown) <= most
+
+
+@pytest.mark.filterwarnings("error")  # matplotlib's, where no room is left for the axes
+def test_bars_have_room_beside_long_names():
+    plain, long = (pixels(bars("x", [n], {"train": [1]}, "u").light) for n in ("a", "n" * 120))
+    assert painted(long, LIGHT.colours[0]) > painted(plain, LIGHT.colours[0]) / 2
+
+
+def test_a_title_is_whole_beside_long_names():
+    """The bars are narrow then, the title is not: no ink at the right edge."""
+    drawn = bars("A title " * 5, ["w" * 24], {"train": [1]}, "u")
+    assert (pixels(drawn.light)[:, -4:] == colour(LIGHT.paper)).all()
 
 
 def test_a_legend_is_there_for_several_series_only():

@@ -7,7 +7,7 @@ from base64 import b64decode
 from html.parser import HTMLParser
 
 from burnish.report.figures import histogram
-from burnish.report.page import Number, Page, Picture, chart
+from burnish.report.page import Noted, Number, Page, Picture, chart
 
 EVIL = "<script>alert('x')</script> & \"quotes\""
 VOID = {"meta", "img", "source", "br"}
@@ -47,7 +47,7 @@ def full_page() -> Page:
     page.text(EVIL)
     page.points([EVIL], kind=EVIL)
     page.code(EVIL)
-    page.table([EVIL, "n"], [[EVIL, 1234], [EVIL, Number(EVIL, 0.25)]], EVIL)
+    page.table([EVIL, "n"], [[EVIL, 1234], [Noted(EVIL, EVIL), Number(EVIL, 0.25)]], EVIL)
     page.pictures([Picture(b"\x89PNG...", EVIL, EVIL, "evil")])
     return page
 
@@ -67,7 +67,7 @@ def test_a_picture_does_not_go_where_a_link_of_its_name_leads(tmp_path):
 def test_every_text_is_escaped():
     read = Reader(full_page().html())
     assert read.all("script") == []
-    assert sum(EVIL in text for text in read.texts) >= 14
+    assert sum(EVIL in text for text in read.texts) >= 15
     assert read.all("img")[0]["alt"] == EVIL
 
 

@@ -58,7 +58,9 @@ def diagnose(
     signals = StopOnSignal()
     signals.install()
     try:
-        verdicts.extend(_made(make_subject(config, trusted), checks))
+        for verdict in _made(make_subject(config, trusted), checks):
+            verdicts.append(verdict)
+            say(verdict)
     except (Interrupted, KeyboardInterrupt):
         said = f"interrupted: {len(verdicts)} of {len(checks)} checks done"
         print(f"\n{said}")
@@ -152,7 +154,7 @@ def _trainer(asked: Mapping[str, Any]) -> pl.Trainer:
 
 
 def _made(subject: Subject, checks: Iterable[str]) -> Iterable[Verdict]:
-    """One verdict after another, said at once."""
+    """One verdict after another, as soon as it is known."""
     found_broken = False
     for name in checks:
         try:
@@ -163,5 +165,4 @@ def _made(subject: Subject, checks: Iterable[str]) -> Iterable[Verdict]:
             reason = f"cannot be checked: {' '.join(str(error).split())}"
             verdict = Verdict(name.replace("_", " "), "note", reason, "first mend what is broken")
         found_broken |= verdict.status == "broken"
-        say(verdict)
         yield verdict

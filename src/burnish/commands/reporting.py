@@ -74,7 +74,7 @@ def write_report(
     differing = " ".join(differing_data(run, data))
     eval_page.origin(page, read_provenance(run.path), config, differing)
     folder = run.path / _folder_name(split, data)
-    with _replaced(folder) as fresh:
+    with replaced(folder) as fresh:
         predictions.save(fresh / "predictions.npz")
         RunFolder(fresh).write_json("metrics", found.to_json())
         path = page.write(fresh)
@@ -87,7 +87,7 @@ def _folder_name(split: str, data: DataModule) -> str:
 
 
 @contextmanager
-def _replaced(folder: Path) -> Iterator[Path]:
+def replaced(folder: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of ``folder`` when all of it was written."""
     try:
         with TemporaryDirectory(prefix=f"{folder.name}.partial-", dir=folder.parent) as beside:

@@ -13,7 +13,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normal
 from numpy.typing import NDArray
 
 from burnish.report.data_page import figure_names
-from burnish.report.figures import WIDTH, Drawn, Theme, draw
+from burnish.report.figures import SHORT, WIDTH, Drawn, Theme, clipped, columns, draw
 from burnish.report.fonts import families
 from burnish.report.predictions import Floats, Ints
 from burnish.runs.console import printable
@@ -77,7 +77,7 @@ def _matrix(
     form: Callable[[float], str],
     names: Sequence[str],
 ) -> Drawn:
-    labels = figure_names([printable(name) for name in names])
+    labels = [clipped(n, SHORT) for n in figure_names([printable(name) for name in names])]
     side = inches(len(labels))
 
     def paint(axes: Axes, theme: Theme) -> None:
@@ -106,12 +106,13 @@ def _colours(theme: Theme) -> Colormap:
 def _name(axes: Axes, labels: Sequence[str], side: float) -> None:
     """Names at the axes, every second or third one where they would touch."""
     size = 9 if len(labels) <= NUMBERED else 7
-    longest = max(map(len, labels))
-    room = 0.7 * side / len(labels)
+    longest = 0.6 * size * POINT * max(map(columns, labels))
+    # They stand at the left, too, and leave the less to the matrix.
+    room = min(0.7 * side, 0.95 * side - longest) / len(labels)
     every = max(1, int(np.ceil(1.3 * size * POINT / room)))
     places = range(0, len(labels), every)
     shown = [labels[i] for i in places]
-    upright = 0.6 * size * POINT * longest > 0.9 * room * every
+    upright = longest > 0.9 * room * every
     axes.set_yticks(places, shown, fontsize=size)
     axes.set_xticks(places, shown, fontsize=size, rotation=90 if upright else 0)
 

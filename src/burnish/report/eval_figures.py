@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from burnish.report.calibration import Calibration
 from burnish.report.data_page import figure_names
-from burnish.report.figures import Drawn, Theme, draw
+from burnish.report.figures import SHORT, Drawn, Theme, clipped, draw
 from burnish.report.fonts import families
 from burnish.report.predictions import Floats, Predictions
 from burnish.report.ranking import GRID, Ranking, class_curve
@@ -77,7 +77,7 @@ def roc(
 
 def _labels(names: Sequence[str], areas: Floats, classes: Sequence[int]) -> list[str]:
     shown = figure_names([printable(name) for name in names])
-    return [f"{shown[i]}  {areas[i]:.3f}" for i in classes]
+    return [f"{clipped(shown[i], SHORT)}  {areas[i]:.3f}" for i in classes]
 
 
 def _mean_line(axes: Axes, theme: Theme, values: Floats, area: float, count: int) -> None:

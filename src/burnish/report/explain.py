@@ -232,7 +232,7 @@ def _layer(net: nn.Module, name: str) -> nn.Module:
     layers: dict[str, nn.Module] = dict(net.named_modules())
     if name and name in layers:
         return layers[name]
-    nearest = difflib.get_close_matches(name, layers, 1)
+    nearest = difflib.get_close_matches(name, filter(None, layers), 1)
     hint = f" did you mean {nearest[0]}?" if nearest else ""
     raise ModelError(
         f"layer={name}: {type(net).__name__} has no such layer;{hint} {_convolutions(net)}"

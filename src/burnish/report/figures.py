@@ -28,6 +28,7 @@ DPI = 192  # two pixels of the file a pixel of the page, for sharp screens
 MOST_BINS = 40
 MOST_BARS = 30  # more classes than that are drawn as a curve
 LONGEST = 24  # columns of a label: longer ones leave no room for the bars
+SHORT = 18  # where two of them share the width, or they stand upright
 
 
 @dataclass(frozen=True)
@@ -165,18 +166,22 @@ def bars(
     return draw(title, paint, height=1.1 + _inches(labels), fonts=fonts)
 
 
-def clipped(text: str, columns: int = LONGEST) -> str:
+def columns(text: str) -> int:
+    """How much room a text takes: Chinese and other wide letters count twice."""
+    return sum(1 + (east_asian_width(letter) in "WF") for letter in text)
+
+
+def clipped(text: str, most: int = LONGEST) -> str:
     """The text on one line, its end replaced by "…" if it takes more columns.
 
     Args:
         text: anybody's.
-        columns: Chinese and other wide letters take two.
+        most: columns that it may take.
     """
     text = " ".join(text.split())
-    ends = list(accumulate(1 + (east_asian_width(letter) in "WF") for letter in text))
-    if not ends or ends[-1] <= columns:
+    if columns(text) <= most:
         return text
-    return text[: sum(end < columns for end in ends)].rstrip() + "…"
+    return text[: sum(end < most for end in accumulate(map(columns, text)))].rstrip() + "…"
 
 
 def _inches(labels: Sequence[str]) -> float:

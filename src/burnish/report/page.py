@@ -301,7 +301,7 @@ small { display: block; color: var(--muted); }
 @media (max-width: 34rem) { th, td { padding-right: .55rem; } .bar { min-width: 3.6rem; }
   tr > :first-child { max-width: 7rem; }
   .wide { padding-right: 0; } }
-.bar i { position: absolute; left: .2rem; top: 15%; height: 70%; background: var(--bar);
+.bar i { position: absolute; left: .2rem; top: .29rem; height: 1.37rem; background: var(--bar);
   border-radius: 2px; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 .bar b { position: relative; font-weight: 400; }
 .pictures { display: inline-flex; vertical-align: top; flex-wrap: wrap; gap: 1.2rem 1.6rem;

@@ -58,8 +58,9 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         with partial.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
         partial.replace(path)
-    except OSError:
+    except OSError as error:
         partial.unlink(missing_ok=True)
+        error.filename = str(path)  # not the temporary name; writing alone names none
         raise
 
 
