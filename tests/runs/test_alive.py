@@ -15,7 +15,9 @@ import yaml
 from burnish.runs.alive import this_host, what_became
 from burnish.runs.listing import Run, read
 
-NOW = time.time()
+
+def ago(seconds: float) -> float:
+    return time.time() - seconds
 
 
 def became(written: float = 0.0, heard: float = 0.0, **result) -> tuple[str, str]:
@@ -70,16 +72,16 @@ def run(folder: Path, **result) -> Run:
 
 def test_a_run_was_last_heard_of_by_any_of_its_files(tmp_path, gone):
     one = run(tmp_path / "a", status="running", pid=gone, host=this_host())
-    os.utime(one.path / "result.json", (NOW - 900, NOW - 900))
+    os.utime(one.path / "result.json", (ago(900), ago(900)))
     (one.path / "metrics.csv").write_text("step\n")
-    os.utime(one.path / "metrics.csv", (NOW - 500, NOW - 500))
+    os.utime(one.path / "metrics.csv", (ago(500), ago(500)))
     again = read(one.path)
     assert again.status == "killed"
     assert again.age == pytest.approx(500, abs=60)
 
 
 def test_a_copied_run_is_as_old_as_it_says(tmp_path):
-    began = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(NOW - 7000))
+    began = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(ago(7000)))
     assert run(tmp_path / "a", status="finished", began=began, seconds=1000).age == pytest.approx(
         6000, abs=60
     )

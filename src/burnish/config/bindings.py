@@ -62,8 +62,12 @@ def names_of(module: Module) -> Names:
         return Names()
     tree = _parse(module.file)
     names = Names(open=True) if tree is None else collect(tree.body, module)
-    names.open |= "__getattr__" in names.bound
+    # Ours gives what it names in __all__, of which nothing is a target.
+    names.open |= "__getattr__" in names.bound and module.file.resolve() != OURS
     return names
+
+
+OURS = Path(__file__).resolve().parents[1] / "__init__.py"
 
 
 @cache
