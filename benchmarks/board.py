@@ -119,7 +119,9 @@ def main() -> None:
 def print_switch(name: str, model: str, data: ImageDataModule) -> None:
     _, own = trained(config_of(model, name), data)
     per = SWITCHES[name]
-    print(f"  {name:<12}{model:<12}{own / (EPOCHS if per == 'epoch' else 1):>8.3f} s a {per}")
+    each = own / EPOCHS if per == "epoch" else own
+    article = "an" if per == "epoch" else "a"
+    print(f"  {name:<12}{model:<12}{each:>8.3f} s {article} {per}")
 
 
 if __name__ == "__main__":

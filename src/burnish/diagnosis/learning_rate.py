@@ -244,7 +244,7 @@ def check(subject: Subject) -> Verdict:
     return Verdict(
         NAME,
         status,
-        f"{key}={rate:.3g}{said}; {_described(curve)} ({curve.seconds:.0f} s)",
+        f"{key}={rate:.3g}{said}; {_described(curve)}",
         advice=_advice(paste, status, rate, curve),
         values={
             "key": key,
