@@ -91,14 +91,7 @@ def train(
             open_log(None)
             run.forget()
             raise
-        status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
-        text = str(error) if isinstance(error, BurnishError | Interrupted) else repr(error)
-        run.update_result(status=status, seconds=_since(started), exception=text)
-        write_experiment(run)
-        if status == "interrupted" and (run.checkpoints / "last.ckpt").exists():
-            say(f"interrupted; go on with: {_typed('train')} resume={short(path)}")
-        if trial is not None and not isinstance(error, BurnishError):
-            say(traceback.format_exc())  # a sweep goes on: the log is where it can be read
+        _tell_why(run, error, _since(started), trial)
         raise
     seconds = _since(started)
     run.update_result(status="pruned" if outcome.pruned else "finished", seconds=seconds)
@@ -108,6 +101,18 @@ def train(
 
         report_of_training(config, run, trusted)
     return replace(outcome, seconds=seconds)
+
+
+def _tell_why(run: RunFolder, error: BaseException, seconds: float, trial: Trial | None) -> None:
+    """What ended a training early goes into its folder, and how to go on to the terminal."""
+    status = "interrupted" if isinstance(error, Interrupted | KeyboardInterrupt) else "failed"
+    text = str(error) if isinstance(error, BurnishError | Interrupted) else repr(error)
+    run.update_result(status=status, seconds=seconds, exception=text)
+    write_experiment(run)
+    if status == "interrupted" and (run.checkpoints / "last.ckpt").exists():
+        say(f"interrupted; go on with: {_typed('train')} resume={short(run.path)}")
+    if trial is not None and not isinstance(error, BurnishError):
+        say(traceback.format_exc())  # a sweep goes on: the log is where it can be read
 
 
 def _since(started: float) -> float:
