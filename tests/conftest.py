@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from hydra.core.global_hydra import GlobalHydra
 
 import tiny
+from burnish.cli import command
+from launch import ROOT
 
 
 def pytest_configure() -> None:
@@ -28,6 +32,21 @@ def _own_environment() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..., object]]:
+    """A verb and its words as typed in an empty folder, in this process; returns the exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(verb: str, *words: str) -> object:
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "src" / f"{verb}.py"), *words])
+        with pytest.raises(SystemExit) as ended:
+            command(verb)
+        return ended.value.code
+
+    yield run
+    GlobalHydra.instance().clear()
 
 
 @pytest.fixture(scope="session")

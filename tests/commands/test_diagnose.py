@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import torch
-from hydra.core.global_hydra import GlobalHydra
 
-from burnish.cli import command
 from burnish.commands.diagnose import diagnose, make_subject
 from burnish.commands.diagnose_run import look_back
 from burnish.commands.train import train
 from burnish.config.diagnosis import CHECKS, chosen
 from burnish.diagnosis import checks
-from burnish.errors import ConfigError, TrainingError
+from burnish.errors import ConfigError, ModelError, TrainingError
 from burnish.learner.module import net_weights
 from burnish.runs.folder import RunFolder
 from launch import ROOT, TINY, composed
@@ -74,6 +71,9 @@ def test_the_subject_is_the_run_as_it_begins(tmp_path):
     # init_from: another seed, the same weights.
     other = make_subject({**config, "seed": 6, "init_from": str(last)}).make().net.state_dict()
     assert all(torch.equal(saved[name], other[name]) for name in saved)
+    config["model"] = {**config["model"], "sizes": [8, 8, 8]}
+    with pytest.raises(ModelError, match=r"init_from: .*last\.ckpt: .*missing: body"):
+        make_subject({**config, "init_from": str(last)})
 
 
 def test_a_check_on_what_is_broken_already_is_left_out(tmp_path, capsys):
@@ -130,24 +130,9 @@ def test_the_batch_that_a_run_broke_on_is_gone_through_again(tmp_path, capsys):
     assert "which the run has passed since" in found["replay"]["figure"]
 
 
-@pytest.fixture
-def typed(monkeypatch, tmp_path):
-    """The command as typed in an empty folder, but in this process; returns its exit code."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", [str(ROOT / "src" / "diagnose.py"), *words])
-        with pytest.raises(SystemExit) as ended:
-            command("diagnose")
-        return ended.value.code
-
-    yield run
-    GlobalHydra.instance().clear()
-
-
 def test_a_broken_set_up_from_the_command_line(typed, tmp_path, capsys):
     words = ["trust=[broken]", "model=mlp", "model._target_=broken.Frozen", "trainer=cpu"]
-    assert typed(*words, "checks=[gradients]") == 1
+    assert typed("diagnose", *words, "checks=[gradients]") == 1
     said = capsys.readouterr().out
     assert said.startswith("broken  gradients      none of 50,826 weights is trained\n")
     (page,) = tmp_path.glob("outputs/*/*/*/index.html")
@@ -157,7 +142,7 @@ def test_a_broken_set_up_from_the_command_line(typed, tmp_path, capsys):
 
 
 def test_a_healthy_one_ends_with_0(typed):
-    assert typed("trainer=cpu", "data.limit=100", "checks=[outputs]") == 0
+    assert typed("diagnose", "trainer=cpu", "data.limit=100", "checks=[outputs]") == 0
 
 
 MISTAKES = {
@@ -174,7 +159,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("line", MISTAKES)
 def test_mistakes(line, typed, tmp_path, capsys):
-    assert typed(*line.split()) == 2
+    assert typed("diagnose", *line.split()) == 2
     said = capsys.readouterr().err
     assert MISTAKES[line] in said
     assert "Traceback" not in said

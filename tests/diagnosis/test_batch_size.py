@@ -18,9 +18,19 @@ from burnish.diagnosis.batch_size import (
     largest_tried,
     search,
 )
-from burnish.diagnosis.footprint import footprint, heaviest
+from burnish.diagnosis.footprint import MIB, footprint, heaviest
 
-GIGANTIC = 2**50
+FREE = 16 * 2**30
+
+
+@pytest.fixture(autouse=True)
+def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """16 GiB free and no container, whatever this machine has; the folder that says so."""
+    lines = ("MemTotal:       33554432 kB", f"MemAvailable:   {FREE // 1024} kB", "Buffers: 8 kB")
+    (tmp_path / "meminfo").write_text("\n".join(lines) + "\n")
+    monkeypatch.setattr(batch_size, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(batch_size, "CGROUP", tmp_path)
+    return tmp_path
 
 
 @pytest.mark.parametrize("limit", [*range(70), 100, 127, 128, 129, 999, 1000, 5000])
@@ -121,16 +131,20 @@ def write_limits(folder: Path, limit: str, used: int) -> None:
     (folder / "memory.current").write_text(f"{used}\n")
 
 
-def test_a_container_s_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_size, "CGROUP", tmp_path)
-    free = available_memory()
-    if free is None:
-        return  # a system that does not tell
-    write_limits(tmp_path, "max", 5)
-    assert available_memory() > 2**20  # type: ignore[operator]
-    write_limits(tmp_path, str(40 * 2**20), 39 * 2**20)
-    assert available_memory() == 2**20
+def test_a_container_s_limit_counts(system: Path) -> None:
+    assert available_memory() == FREE
+    write_limits(system, "max", 5)
+    assert available_memory() == FREE
+    write_limits(system, str(40 * MIB), 39 * MIB)
+    assert available_memory() == MIB
     verdict = check(subject_of())
     assert verdict.status == "broken"
     assert 0 < verdict.values["suggested"] < 64
     assert verdict.advice.startswith(f"data.batch_size={verdict.values['suggested']}, not 64")
+
+
+def test_a_system_that_does_not_tell_is_no_error(system: Path) -> None:
+    (system / "meminfo").unlink()
+    assert available_memory() is None
+    verdict = check(subject_of("model=mlp"))
+    assert (verdict.status, verdict.figure[:11]) == ("note", "cannot tell")

@@ -11,20 +11,19 @@ import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.trainer.states import TrainerFn
 
-from burnish.build import build_data, build_module
+from burnish.build import build_module
 from burnish.commands.quiet import quiet
+from burnish.commands.starting import data_of, find_start
 from burnish.diagnosis.checks import CHECKS
 from burnish.diagnosis.page import as_json, page
 from burnish.diagnosis.subject import Subject, first_samples
 from burnish.diagnosis.terminal import end, say
 from burnish.diagnosis.verdict import Verdict, exit_code
-from burnish.errors import BurnishError, ConfigError, Interrupted, ModelError
+from burnish.errors import BurnishError, ConfigError, Interrupted
 from burnish.learner.freeze import Freeze
-from burnish.learner.module import ClassifierModule, load_weights, net_weights
+from burnish.learner.module import ClassifierModule
 from burnish.learner.stop import StopOnSignal
-from burnish.runs.folder import RunFolder, find_run
-from burnish.runs.weights import read_checkpoint, spec_of
-from burnish.spec import TextSpec
+from burnish.runs.folder import RunFolder
 
 Config = Mapping[str, Any]
 
@@ -97,43 +96,23 @@ def make_subject(config: Config, trusted: Sequence[str] = ()) -> Subject:
         config: checked, plain containers.
         trusted: packages that the configuration may name classes of.
     """
-    weights, vocabulary = _initial(config["init_from"])
+    start = find_start(config)
     pl.seed_everything(config["seed"], workers=True, verbose=False)
-    data = build_data(config, trusted, vocabulary=vocabulary)
+    data = data_of(config, trusted, start)
     trainer = _trainer(config["trainer"])
     device = trainer.strategy.root_device
 
     def make() -> ClassifierModule:
         pl.seed_everything(config["seed"], workers=True, verbose=False)
-        module = build_module(
-            {**config, "compile": False}, data, trusted, pretrained=weights is None
-        )
-        if weights is not None:
-            _load(module, weights, config["init_from"])
+        module = build_module({**config, "compile": False}, data, trusted, pretrained=start is None)
+        if start is not None:
+            start.load_into(module.net)
         return module.to(device)
 
     module = make()  # pretrained weights bring their normalisation with them
     if config["freeze"] == "backbone":
         Freeze().setup(trainer, module, TrainerFn.FITTING)  # refuses a net without a head
     return Subject(config, data, make, device, *first_samples(data, device))
-
-
-def _initial(location: str | None) -> tuple[Any, TextSpec | None]:
-    """The weights that ``init_from`` names, and the vocabulary that they know."""
-    if not location:
-        return None, None
-    folder, named = find_run(location, "init_from")
-    path = named or folder.checkpoint("best")
-    checkpoint = read_checkpoint(path)
-    spec = spec_of(checkpoint, path)
-    return net_weights(checkpoint), spec if isinstance(spec, TextSpec) else None
-
-
-def _load(module: ClassifierModule, weights: Any, location: str) -> None:
-    try:
-        load_weights(module.net, weights)
-    except ModelError as error:
-        raise ModelError(f"init_from: {location}: {error}") from error
 
 
 def _trainer(asked: Mapping[str, Any]) -> pl.Trainer:

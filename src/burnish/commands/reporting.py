@@ -19,6 +19,7 @@ from burnish.data.base import DataModule
 from burnish.errors import BurnishError, RunError
 from burnish.report import eval_page
 from burnish.report.evaluation import Evaluation
+from burnish.report.page import Page
 from burnish.report.training import training
 from burnish.runs.console import say, short
 from burnish.runs.folder import RunFolder
@@ -55,30 +56,33 @@ def write_report(
     data, predictions = restored.data, scored.predictions
     assert predictions is not None
     best = _epoch(run, checkpoint)
+    which = checkpoint.name + ("" if best is None else f" of epoch {best + 1}")
     found = Evaluation(
-        run.path.name,
-        split,
-        checkpoint.name + ("" if best is None else f" of epoch {best + 1}"),
-        data.spec.class_names,
-        scored.metrics,
-        predictions,
-        data.notes,
+        run.path.name, split, which, data.spec.class_names, scored.metrics, predictions, data.notes
     )
-    page = eval_page.opening(found)
-    eval_page.classes(page, found)
-    eval_page.confusion(page, found)
-    eval_page.curves(page, found)
-    eval_page.examples(page, *examples(restored, split, predictions, layer))
-    training(page, run.path, best)
-    config, _ = small_text(run.path / "config.yaml")
-    differing = " ".join(differing_data(run, data))
-    eval_page.origin(page, read_provenance(run.path), config, differing)
+    page = _page(run, restored, found, best, layer)
     folder = run.path / _folder_name(split, data)
     with replaced(folder) as fresh:
         predictions.save(fresh / "predictions.npz")
         RunFolder(fresh).write_json("metrics", found.to_json())
         path = page.write(fresh)
     return folder / path.name
+
+
+def _page(
+    run: RunFolder, restored: Restored, found: Evaluation, best: int | None, layer: str | None
+) -> Page:
+    """From what was scored to how it came about."""
+    page = eval_page.opening(found)
+    eval_page.classes(page, found)
+    eval_page.confusion(page, found)
+    eval_page.curves(page, found)
+    eval_page.examples(page, *examples(restored, found.split, found.predictions, layer))
+    training(page, run.path, best)
+    config, _ = small_text(run.path / "config.yaml")
+    differing = " ".join(differing_data(run, restored.data))
+    eval_page.origin(page, read_provenance(run.path), config, differing)
+    return page
 
 
 def _folder_name(split: str, data: DataModule) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,20 +20,20 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
-from burnish.build import best_checkpoint, build_data, build_module, build_trainer
+from burnish.build import best_checkpoint, build_module, build_trainer
 from burnish.commands.experiment import write_experiment
 from burnish.commands.opening import counts_of, describe
 from burnish.commands.quiet import quiet
+from burnish.commands.starting import Start, data_of, find_start
 from burnish.data.base import DataModule
-from burnish.errors import BurnishError, ConfigError, Interrupted, ModelError, RunError
+from burnish.errors import BurnishError, ConfigError, Interrupted
 from burnish.learner.module import ClassifierModule, load_weights, net_weights
 from burnish.learner.stop import StopOnSignal
 from burnish.runs.alive import this_host
 from burnish.runs.console import open_log, say, short, table
-from burnish.runs.folder import RunFolder, find_run
+from burnish.runs.folder import RunFolder
 from burnish.runs.outcome import Outcome
-from burnish.runs.weights import read_checkpoint, spec_of
-from burnish.spec import Spec, TextSpec
+from burnish.runs.weights import read_checkpoint
 
 if TYPE_CHECKING:  # a run of its own pays nothing for sweeps
     from burnish.search.pruning import Pruning
@@ -128,8 +128,8 @@ def _fit(
     stop.install()
     try:
         pl.seed_everything(config["seed"], workers=True, verbose=False)
-        start = _start(config)
-        data = _data(config, trusted, start)
+        start = find_start(config)
+        data = data_of(config, trusted, start)
         # The weights of a checkpoint would replace those that the model names.
         counts = counts_of(start.checkpoint, data) if start and start.resumes else None
         module = build_module(config, data, trusted, pretrained=start is None, counts=counts)
@@ -197,47 +197,11 @@ def _log_parameters(
         log_parameters(trainer.loggers, opened.params, dict(zip(names, values, strict=False)))
 
 
-@dataclass(frozen=True)
-class _Start:
-    """The checkpoint that a run goes on from, or begins with the weights of."""
+def _take_weights(start: Start | None, net: nn.Module) -> int | None:
+    """Load the weights to begin with, unless the run goes on: then the trainer loads its own.
 
-    path: Path
-    checkpoint: Mapping[str, Any]
-    resumes: bool
-
-    @property
-    def spec(self) -> Spec:
-        """What its data was."""
-        return spec_of(self.checkpoint, self.path)
-
-
-def _start(config: Config) -> _Start | None:
-    key = "resume" if config["resume"] else "init_from"
-    if not config[key]:
-        return None
-    folder, named = find_run(config[key], key)
-    path = named or folder.checkpoint("last" if key == "resume" else "best")
-    checkpoint = read_checkpoint(path)
-    if key == "resume" and not checkpoint.get("optimizer_states"):
-        raise RunError(
-            f"resume: {path} holds weights only; use init_from={path} to start from them"
-        )
-    return _Start(path, checkpoint, resumes=key == "resume")
-
-
-def _data(config: Config, trusted: Sequence[str], start: _Start | None) -> DataModule:
-    if start is None:
-        return build_data(config, trusted)
-    if start.resumes:
-        return build_data(config, trusted, spec=start.spec)
-    vocabulary = start.spec if isinstance(start.spec, TextSpec) else None
-    return build_data(config, trusted, vocabulary=vocabulary)
-
-
-def _take_weights(start: _Start | None, net: nn.Module) -> int | None:
-    """Load the weights to begin with; the optimizer step if the run goes on, which loads its own.
-
-    The output layer may have another size than the one that the weights were trained with.
+    Returns:
+        The optimizer steps taken by a run that goes on.
     """
     if start is None:
         return None
@@ -245,10 +209,7 @@ def _take_weights(start: _Start | None, net: nn.Module) -> int | None:
         epoch, step = int(start.checkpoint["epoch"]), int(start.checkpoint["global_step"])
         say(f"{'resume':<12}{start.path}: epoch {epoch + 1}, step {step:,}")
         return step
-    try:
-        replaced = load_weights(net, net_weights(start.checkpoint))
-    except ModelError as error:
-        raise ModelError(f"init_from: {start.path}: {error}") from error
+    replaced = start.load_into(net)
     say(f"{'weights':<12}{start.path}" + (f"; new: {', '.join(replaced)}" if replaced else ""))
     return None
 

@@ -18,7 +18,7 @@ NAME = "batch size"
 # Of the largest batch that fits; the rest is for fragments and for what kernels take as they run:
 # ResNet-18 on a CPU, 128 images of 32 px: 649 MiB by the system, 536 by its tensors.
 SHARE = 0.8
-CGROUP = Path("/sys/fs/cgroup")
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 def check(subject: Subject) -> Verdict:
@@ -159,7 +159,7 @@ def free_memory(device: torch.device) -> int | None:
 def available_memory() -> int | None:
     """Bytes that programs may still take, by Linux's own estimate; None on other systems."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = MEMINFO.read_text().splitlines()
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 
 from burnish.errors import RunError
 from burnish.runs.curves import Curves, read_curves
-from burnish.runs.reading import read_config, read_provenance, small_text
+from burnish.runs.reading import read_config, read_mapping, read_provenance
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def read_training(run: Path) -> Training:
         run,
         read_curves(run),
         _config(run),
-        _result(run),
+        read_mapping(run / "result.json"),
         {str(split): values for split, values in known.items() if _are_counts(values)},
     )
 
@@ -140,14 +139,6 @@ def _config(run: Path) -> dict[str, Any]:
         return read_config(run)
     except RunError:
         return {}
-
-
-def _result(run: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(small_text(run / "result.json")[0])
-    except (RunError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _are_counts(values: Any) -> bool:

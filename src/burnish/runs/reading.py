@@ -70,8 +70,13 @@ def _part(name: str, text: str) -> Any:
 
 def read_provenance(folder: Path) -> dict[str, Any]:
     """Where a run came from; empty if it does not say so readably."""
+    return read_mapping(folder / "provenance.json")
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """What a JSON file of a run maps; empty if it is missing or cannot be read as a mapping."""
     try:
-        found = json.loads(small_text(folder / "provenance.json")[0])
+        found = json.loads(small_text(path)[0])
     except (RunError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
