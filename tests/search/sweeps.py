@@ -89,9 +89,11 @@ def arguments(*more: str) -> list[str]:
     return ["-m", *chosen, *TINY, "trainer.max_epochs=1", *more]
 
 
-def search(*more: str, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+def search(
+    *more: str, cwd: Path, timeout: float = 240, fresh: bool = False
+) -> subprocess.CompletedProcess[str]:
     """Run a search as a user would, in a process of its own."""
-    return launch("train", *arguments(*more), cwd=cwd, timeout=timeout)
+    return launch("train", *arguments(*more), cwd=cwd, timeout=timeout, fresh=fresh)
 
 
 @dataclass(frozen=True)

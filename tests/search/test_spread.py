@@ -59,7 +59,9 @@ def values(sweep: Sweep) -> dict[int, tuple[float, float]]:
 def assert_same_as_one_by_one(here, launcher):
     """The same draws and the same values, up to which trials were pruned in time."""
     words = ("search=random", LR, "search.n_trials=8", "trainer.max_epochs=4")
-    done = search(*words, *launcher, "search.n_jobs=2", "search.study=two", cwd=here.cwd)
+    done = search(
+        *words, *launcher, "search.n_jobs=2", "search.study=two", cwd=here.cwd, fresh=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert here(*words, "search.study=one").code == 0
     two, one = sweep_in(here.cwd, "two"), sweep_in(here.cwd, "one")
@@ -85,7 +87,7 @@ def test_submitit_gives_the_values_of_one_process(here):
 @pytest.mark.slow
 def test_a_launcher_runs_a_plain_multirun(tmp_path):
     launcher = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-    done = launch("train", "-m", *TINY, "seed=1,2", *launcher, cwd=tmp_path)
+    done = launch("train", "-m", *TINY, "seed=1,2", *launcher, cwd=tmp_path, fresh=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(list(tmp_path.glob("outputs/multirun/*/*/*/checkpoints/best.ckpt"))) == 2
 
@@ -112,7 +114,7 @@ def test_distributed_trials_equal_those_of_one_process_with_batches_twice_as_lar
     write_project(here.cwd)
     # The net of number 5 raises, in both processes.
     words = (*OWN, "search=grid", "model.number=1,5", "optimizer.lr=0.01,0.03", "search.n_trials=3")
-    done = search(*words, "trainer=ddp_cpu", "search.study=two", cwd=here.cwd)
+    done = search(*words, "trainer=ddp_cpu", "search.study=two", cwd=here.cwd, fresh=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert here(*words, "data.batch_size=64", "search.study=one").code == 0
     two, one = sweep_in(here.cwd, "two"), sweep_in(here.cwd, "one")
@@ -141,7 +143,7 @@ def test_distributed_trials_are_pruned(tmp_path):
 
 @pytest.mark.slow
 def test_a_plain_multirun_of_distributed_runs(tmp_path):
-    done = launch("train", "-m", *TINY, "trainer=ddp_cpu", "seed=1,2", cwd=tmp_path)
+    done = launch("train", "-m", *TINY, "trainer=ddp_cpu", "seed=1,2", cwd=tmp_path, fresh=True)
     assert done.returncode == 0, done.stdout + done.stderr
     runs = list(tmp_path.rglob("result.json"))
     assert len(runs) == 2
