@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import shutil
 
+import numpy as np
 import pytest
 import torch
 
 import burnish
 import tiny
 from burnish.errors import ConfigError, DataError, RunError
-from launch import TINY, composed, environment
+from launch import TINY, composed, imported_by
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +31,7 @@ def text_run(tmp_path_factory):
 
 
 def test_importing_burnish_imports_nothing_else():
-    code = "import burnish, sys; print(burnish.__all__, 'hydra' in sys.modules)"
-    out = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
-    ).stdout
-    assert "False" in out
-    assert "compose" in out
+    assert "hydra" not in imported_by("import burnish; assert 'compose' in burnish.__all__")
     with pytest.raises(AttributeError, match="no attribute 'fitt'"):
         burnish.fitt  # noqa: B018
 
@@ -65,14 +60,23 @@ def test_a_run_tells_its_figures(run):
     assert burnish.load_run(run.path / "checkpoints" / "best.ckpt").metrics == run.metrics
 
 
+def test_a_run_goes_on_in_its_folder_from_a_checkpoint_of_it(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run.path, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    more = burnish.fit(burnish.compose(f"resume='{last}'", "trainer.max_epochs=3"))
+    assert more.path == folder
+    assert [point.epoch for point in more.curves["val/loss"]] == [0, 1, 2]
+
+
 def test_predictions_are_the_evaluation(run):
     images, labels = zip(*run.data.test_dataloader(), strict=True)
     images, labels = torch.cat(images), torch.cat(labels)
     predicted = run.predict(images, batch_size=100)
-    accuracy = (predicted.classes == labels).float().mean().item()
+    accuracy = (predicted.classes == labels.numpy()).mean()
     assert accuracy == pytest.approx(run.metrics["test/accuracy"])
     assert predicted.probabilities.sum(1) == pytest.approx(1.0)
-    loss = -predicted.probabilities[torch.arange(len(labels)), labels].log().mean().item()
+    loss = -np.log(predicted.probabilities[np.arange(len(labels)), labels.numpy()]).mean()
     assert loss == pytest.approx(run.metrics["test/loss"], rel=1e-4)
     assert predicted.labels == [str(i) for i in predicted.classes.tolist()]
 
@@ -91,18 +95,32 @@ def test_texts_are_read_as_in_training(text_run):
     texts = [table.texts[row] for row in rows.tolist()]
     with torch.inference_mode():
         expected = text_run.net(table.__getitems__(rows)[0]).softmax(1)
-    torch.testing.assert_close(text_run.predict(texts).probabilities, expected)
+    np.testing.assert_allclose(text_run.predict(texts).probabilities, expected, atol=1e-6)
 
 
 def test_inputs_of_another_kind_are_refused(run, text_run):
-    for wrong in (torch.rand(2, 1, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8), ["a"]):
+    for wrong in (torch.rand(2, 1, 8, 8), torch.zeros(2, 3, 8, 8, dtype=torch.uint8)):
         with pytest.raises(DataError, match=r"uint8 \[N, 1, height, width\]"):
             run.predict(wrong)
+    with pytest.raises(DataError, match=r"no/picture\.png"):
+        run.predict(["no/picture.png"])
     with pytest.raises(DataError, match="empty"):
         run.predict([])
-    for wrong in ("one text", torch.zeros(2, 1, 8, 8, dtype=torch.uint8), [1, 2]):
-        with pytest.raises(DataError, match="list of texts"):
+    for wrong, told in (
+        (torch.zeros(2, 1, 8, 8, dtype=torch.uint8), "list of texts"),
+        ([1, 2], "a text must be a string, found int"),
+        ([], "empty"),
+    ):
+        with pytest.raises(DataError, match=told):
             text_run.predict(wrong)
+    assert len(text_run.predict("one text")) == 1
+
+
+def test_a_run_is_loaded_to_predict_by_its_folder_too(run):
+    images = next(iter(run.data.test_dataloader()))[0][:3]
+    pictures = [image[0].numpy() for image in images]  # grey, [height, width]
+    predicted = burnish.load_predictor(run.path).predict(pictures)
+    np.testing.assert_array_equal(predicted.probabilities, run.predict(images).probabilities)
 
 
 def test_a_run_that_is_none_is_refused(tmp_path):

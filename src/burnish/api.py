@@ -12,7 +12,7 @@ Example::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -31,12 +31,14 @@ from burnish.config.resolvers import register
 from burnish.errors import ConfigError, DataError
 from burnish.jobs import Evaluation, checked_evaluation, checked_training
 from burnish.runs.curves import Curves, read_curves
-from burnish.spec import Spec, TextSpec, spec_from_dict
+from burnish.runs.folder import find_run
+from burnish.spec import Spec, TextSpec
 
 if TYPE_CHECKING:  # a configuration is composed without them
     from torch import Tensor, nn
 
     from burnish.data.base import DataModule
+    from burnish.deploy.predictor import Predicted, Predictor
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def fit(experiment: Experiment, folder: str | Path | None = None) -> Run:
     from burnish.commands.train import train
 
     config = experiment.config
-    path = Path(folder or config["resume"] or _new_folder(config))
+    begun = find_run(config["resume"], "resume")[0].path if config["resume"] else None
+    path = Path(folder or begun or _new_folder(config))
     path.mkdir(parents=True, exist_ok=True)
     trusted = experiment.trusted
     train(config, path, experiment.overrides, trusted, forget_refused=True)
@@ -144,18 +147,19 @@ class Run:
     @cached_property
     def spec(self) -> Spec:
         """What the net knows of its data."""
-        return spec_from_dict(self._asked.run.read_json("spec"))
+        return self._restored[1]
 
     @cached_property
     def net(self) -> nn.Module:
         """The net with the checkpoint's weights, on the CPU, in evaluation mode."""
-        from burnish.build import build_net
-        from burnish.learner.module import load_weights, net_weights
-        from burnish.runs.weights import read_checkpoint
+        return self._restored[0]
 
-        net = build_net(self.config, self.spec, self._asked.trusted, pretrained=False)
-        load_weights(net, net_weights(read_checkpoint(self._asked.checkpoint)))
-        return net.eval()
+    @cached_property
+    def _restored(self) -> tuple[nn.Module, Spec]:
+        from burnish.commands.opened import Opened
+
+        asked = self._asked
+        return Opened(asked.run, asked.checkpoint, self.config, tuple(asked.trusted)).net()
 
     @cached_property
     def data(self) -> DataModule:
@@ -178,11 +182,12 @@ class Run:
             self.config, asked.run, asked.checkpoint, split, asked.trusted, report=report
         )
 
-    def predict(self, inputs: Tensor | Sequence[str], batch_size: int = 256) -> Predicted:
+    def predict(self, inputs: Any, batch_size: int = 256) -> Predicted:
         """Classify images or texts, preprocessed as in evaluation.
 
         Args:
-            inputs: images, uint8 in [0, 255] ``[N, C, H, W]`` of any size; or N texts.
+            inputs: what :meth:`~burnish.deploy.predictor.Predictor.predict` takes, or a tensor of
+                images, uint8 in [0, 255] ``[N, C, H, W]`` of any size.
             batch_size: inputs a step.
 
         Raises:
@@ -190,42 +195,38 @@ class Run:
         """
         import torch
 
-        if not len(inputs):
-            raise DataError("predict: there is nothing to predict: the inputs are empty")
-        net, prepared = self.net, _prepared(inputs, self.spec)
-        with torch.inference_mode():
-            logits = [
-                net(prepared(rows)) for rows in torch.split(torch.arange(len(inputs)), batch_size)
-            ]
-        return Predicted(torch.cat(logits).float().softmax(1), self.spec.class_names)
+        if isinstance(inputs, torch.Tensor):
+            return self._predict_tensor(inputs, batch_size)
+        return self.predictor.predict(inputs, batch_size)
 
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Its net with its preprocessing."""
+        from burnish.deploy.predictor import Predictor
+        from burnish.deploy.runtime import torch_runtime
 
-@dataclass(frozen=True)
-class Predicted:
-    """What a net says of N inputs.
+        return Predictor(self.spec, torch_runtime(self.net), self.path.name)
 
-    Args:
-        probabilities: float32 ``[N, K]``, rows sum to 1.
-        class_names: K names.
-    """
+    def _predict_tensor(self, images: Tensor, batch_size: int) -> Predicted:
+        import torch
 
-    probabilities: Tensor
-    class_names: tuple[str, ...]
+        from burnish.data.normalise import resize
+        from burnish.deploy.predictor import joined
 
-    @property
-    def classes(self) -> Tensor:
-        """The likeliest class of each input, int64 ``[N]``."""
-        return self.probabilities.argmax(1)
-
-    @property
-    def labels(self) -> list[str]:
-        """Its name."""
-        return [self.class_names[i] for i in self.classes.tolist()]
-
-    @property
-    def confidence(self) -> Tensor:
-        """Its probability, float32 ``[N]``."""
-        return self.probabilities.amax(1)
+        spec = self.spec
+        if isinstance(spec, TextSpec):
+            raise DataError("predict: this run was trained on texts: give a list of texts")
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != spec.channels:
+            kind = str(images.dtype).removeprefix("torch.")
+            raise DataError(
+                f"predict: images must be uint8 [N, {spec.channels}, height, width], found "
+                f"{kind} {list(images.shape)}"
+            )
+        return joined(
+            self.predictor.predict_read([*resize(part, spec.height, spec.width).numpy()])
+            for part in torch.split(images, batch_size)
+            if len(part)
+        )
 
 
 def _composed(root: str, overrides: Sequence[str], dirs: Sequence[Path] = ()) -> DictConfig:
@@ -263,29 +264,3 @@ def _new_folder(config: dict[str, Any]) -> Path:
     now, identity = datetime.now(), token_hex(3)
     name = f"{now:%H-%M-%S}-{config['name']}-{identity}"
     return Path(config["paths"]["outputs"], "train", f"{now:%Y-%m-%d}", name)
-
-
-def _prepared(inputs: Tensor | Sequence[str], spec: Spec) -> Callable[[Tensor], Tensor]:
-    """From rows of the inputs, int64 ``[B]``, to what the net receives of them."""
-    import torch
-
-    if isinstance(spec, TextSpec):
-        from burnish.data.text_table import Texts, encode
-        from burnish.data.tokenize import tokenizer
-
-        if isinstance(inputs, str) or not all(isinstance(text, str) for text in inputs):
-            raise DataError("predict: this run was trained on texts: give a list of texts")
-        labels = torch.zeros(len(inputs), dtype=torch.int64)
-        table = encode(Texts(list(inputs), labels), tokenizer(spec), spec.max_length)
-        return lambda rows: table.__getitems__(rows)[0]
-    from burnish.data.normalise import Normaliser, resize
-
-    images = inputs
-    wanted = f"uint8 [N, {spec.channels}, height, width]"
-    if not isinstance(images, torch.Tensor):
-        raise DataError(f"predict: this run was trained on images: give a tensor {wanted}")
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != spec.channels:
-        kind = str(images.dtype).removeprefix("torch.")
-        raise DataError(f"predict: images must be {wanted}, found {kind} {list(images.shape)}")
-    normalise = Normaliser(spec.mean, spec.std)
-    return lambda rows: normalise(resize(images[rows], spec.height, spec.width))

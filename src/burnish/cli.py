@@ -16,7 +16,6 @@ from importlib import import_module
 from typing import Any
 
 from burnish.config.paths import conf_dir
-from burnish.config.resolvers import register
 from burnish.errors import BurnishError, ConfigError, Interrupted
 from burnish.jobs import TASKS, hydra_state, is_multirun, report
 from burnish.version import __version__
@@ -24,6 +23,10 @@ from burnish.version import __version__
 VERBS = {
     "train": "train a classifier from a composed configuration",
     "eval": "score a run's checkpoint on a split of its data",
+    "predict": "classify files, folders, tables or standard input",
+    "export": "write a run's net as a bundle: ONNX, TorchScript and others, int8",
+    "serve": "answer over HTTP from a bundle",
+    "watch": "look at what a service logged: latency, confidence, drift",
     "diagnose": "check data, net, gradients and settings before a run, and its curves after",
     "explore": "report on a data set: classes, sizes, duplicates, samples",
     "split": "cut a table or a folder of pictures into train, val and test tables",
@@ -31,7 +34,9 @@ VERBS = {
     "runs": "list, compare, sum up and clean what lies under outputs",
 }
 # These look at files: they take ordinary options, and nothing is composed.
-OF_FILES = ("split", "study", "runs")
+OF_FILES = ("split", "study", "runs", "watch")
+# These take one run or bundle and key=value, and compose no experiment either.
+OF_ONE_NET = ("predict", "export", "serve")
 # Refused with -m before Hydra makes a folder for the sweep.
 OF_ONE_RUN = ("diagnose",)
 
@@ -86,7 +91,12 @@ def command(verb: str, launched: Sequence[str] | None = None) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     show = any(a in ("debug=traceback", "traceback=true", "traceback=True") for a in sys.argv)
     try:
-        code = _run_on_files(verb) if verb in OF_FILES else _compose_and_run(verb, launched)
+        if verb in OF_FILES:
+            code = _run_on_files(verb)
+        elif verb in OF_ONE_NET:
+            code = _run_with_options(verb)
+        else:
+            code = _compose_and_run(verb, launched)
     except BurnishError as error:
         if show:
             traceback.print_exc()
@@ -126,10 +136,25 @@ def _run_on_files(verb: str) -> int:
     return code
 
 
+def _run_with_options(verb: str) -> int:
+    from burnish.config.options import help_of, options
+
+    words = [word for word in sys.argv[1:] if word != "debug=traceback"]
+    if {"-h", "--help"} & set(words):
+        print(help_of(verb))
+        return 0
+    given = options(verb, words)
+    run = import_module(f"burnish.commands.{verb}").main
+    code: int = run(given)
+    return code
+
+
 def _compose_and_run(verb: str, launched: list[str]) -> int:
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+
+    from burnish.config.resolvers import register
 
     typed = list(sys.argv[1:])
     if verb in OF_ONE_RUN and any(map(_asks_for_many, typed)):

@@ -5,6 +5,7 @@ BurnishError              the user's mistake: one readable message, exit code 2,
 ├── DataError             a file or folder of the data set
 ├── ModelError            a net that does not fit its data, or weights that do not fit the net
 ├── RunError              a run folder or checkpoint that cannot be read
+├── BundleError           an exported bundle that cannot be made, read or trusted
 └── TrainingError         a training that went wrong for a reason the user can mend
 Interrupted               Ctrl-C or SIGTERM; not an Exception: nothing treats it as a failure
 
@@ -43,6 +44,10 @@ class ModelError(BurnishError):
 
 class RunError(BurnishError):
     """A run folder or checkpoint is missing, incomplete or refused."""
+
+
+class BundleError(BurnishError):
+    """A bundle is missing, damaged or computes something else; an extra for it is missing."""
 
 
 class TrainingError(BurnishError):

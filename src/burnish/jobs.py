@@ -193,8 +193,8 @@ class Evaluation:
     Args:
         config: of the run, with the command's changes.
         command: the command's own configuration.
-        run: its folder.
-        checkpoint: the weights.
+        run: its folder; a bundle's.
+        checkpoint: the weights; a bundle's net.
         trusted: packages that the configuration may name classes of.
     """
 
@@ -206,28 +206,25 @@ class Evaluation:
 
 
 def checked_evaluation(cfg: Any, overrides: list[str]) -> Evaluation:
-    """The run that ``conf/eval.yaml`` names, its configuration and everything in it checked.
+    """The run or bundle that ``conf/eval.yaml`` names, everything in its configuration checked.
 
     Raises:
+        BundleError: if the bundle is damaged or holds no configuration.
         ConfigError: naming every key that is wrong.
         RunError: if there is no such run or checkpoint.
     """
-    from burnish.config.check import check_targets
+    from burnish.commands.exported import is_exported, on_cpu, open_run_or_bundle
     from burnish.config.evaluation import evaluated
     from burnish.config.plain import resolved
     from burnish.config.plain import trusted as trusted_packages
-    from burnish.runs.folder import find_run
 
     trusted = trusted_packages(cfg, overrides)
     command = resolved(cfg)
-    run, named = find_run(str(command["run"]))
-    checkpoint = named or run.checkpoint(_which(command["checkpoint"]))
-    saved = run.read_config()
-    config = evaluated(saved, command)
-    # All of it: what an evaluation leaves out is no reason to trust the folder.
-    if problems := check_targets(saved, trusted):
-        raise ConfigError([f"{run.path / 'config.yaml'}: {line}" for line in problems])
-    return Evaluation(config, command, run, checkpoint, trusted)
+    opened = open_run_or_bundle(str(command["run"]), command["checkpoint"], trusted)
+    config = evaluated(opened.config, command)
+    if is_exported(opened.checkpoint):
+        config = on_cpu(config, command["trainer"]["accelerator"])
+    return Evaluation(config, command, opened.run, opened.checkpoint, trusted)
 
 
 def _explore(cfg: Any) -> None:
@@ -295,12 +292,6 @@ TASKS: dict[str, Callable[[Any], Any]] = {
     "explore": _explore,
     "diagnose": _diagnose,
 }
-
-
-def _which(checkpoint: Any) -> str:
-    if checkpoint not in ("best", "last"):
-        raise ConfigError(f"checkpoint: must be best or last, found {checkpoint!r}")
-    return str(checkpoint)
 
 
 def hydra_state() -> tuple[list[str], Path]:

@@ -1,4 +1,4 @@
-"""eval: score a run's checkpoint on a split of its data, as training would have."""
+"""eval: score a run's checkpoint, or a bundle, on a split of its data, as training would have."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from burnish.commands.examples import check_layer
+from burnish.commands.exported import is_exported, restore_bundle
 from burnish.commands.opening import differing_data
 from burnish.commands.quiet import quiet
 from burnish.commands.reporting import write_report
 from burnish.commands.restoring import restore
 from burnish.commands.scoring import score
+from burnish.deploy.bundle import read_bundle
 from burnish.errors import RunError
 from burnish.report.scores import ClassRow, class_rows
 from burnish.runs.console import open_log, say, table
@@ -32,8 +34,8 @@ def evaluate(
 
     Args:
         config: the run's configuration, checked, with the command's changes applied.
-        run: the run folder; the figures go into ``eval-<split>.json`` there.
-        checkpoint: the weights to score.
+        run: the run folder, or a bundle; the figures go into ``eval-<split>.json`` there.
+        checkpoint: the weights to score; a bundle's net.
         split: ``train`` (without augmentation), ``val`` or ``test``.
         trusted: packages that the configuration may name classes of.
         report: also write a page about the predictions into the run folder.
@@ -44,7 +46,10 @@ def evaluate(
     """
     quiet()
     open_log(run.path / "eval.log")
-    restored = restore(config, checkpoint, trusted)
+    if is_exported(checkpoint):
+        restored = restore_bundle(config, read_bundle(run.path), trusted)
+    else:
+        restored = restore(config, checkpoint, trusted)
     data = restored.data
     for note in differing_data(run, data):
         say(f"note        {note}")

@@ -123,7 +123,7 @@ def _images(
         return [
             Example(caption, sheet([image[None]]))
             for image, caption in zip(pixels, captions, strict=True)
-        ], "No Grad-CAM beside them: the net has no convolution."
+        ], "No Grad-CAM beside them: the net has no convolution to look into."
     heats = grad_cam(net, inputs, classes.to(device), layer).cpu().numpy()
     shown = [
         Example(caption, sheet([np.stack([_coloured(image), overlaid(image, heat)])]))

@@ -41,9 +41,17 @@ def trusted(cfg: Any, overrides: Sequence[str]) -> list[str]:
             raise ConfigError("trust: is accepted on the command line only: trust=[mypackage]")
         return []
     value: Any = OverridesParser.create().parse_override(named[-1]).value()
-    packages = [value] if isinstance(value, str) else [str(v) for v in value or []]
+    return admitted([value] if isinstance(value, str) else [str(v) for v in value or []])
+
+
+def admitted(packages: Sequence[str]) -> list[str]:
+    """The packages that the command line trusts, found beside the working folder's files too.
+
+    Raises:
+        ConfigError: for what is no package's name.
+    """
     whitelist("", packages)  # refuses what is no package name
     # As python -m does; at the end, so that nothing there can pass for an installed package.
     if packages and str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
-    return packages
+    return [*packages]

@@ -1,42 +1,53 @@
-"""From an image file of any kind to one square RGB image.
+"""From an image file of any kind to pixels of one size, in training and in service alike.
 
-Shapes: S side in pixels.
+Shapes: C channels, H height, W width in pixels. Works without torch.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from torch import Tensor
 
 from burnish.errors import DataError
 
+Pixels = NDArray[np.uint8]
 
-def read_square(path: Path, size: int) -> Tensor:
-    """Decode, resize the shorter side to ``size`` with antialiasing and cut the centre out.
+
+def read_image(file: Path | IO[bytes], height: int, width: int, channels: int = 3) -> Pixels:
+    """Decode, resize with antialiasing until it covers the size, and cut the centre out.
 
     Args:
-        path: any format and mode that Pillow reads.
-        size: S.
+        file: any format and mode that Pillow reads.
+        height: H.
+        width: W.
+        channels: C; 3 for RGB, 1 for grey.
 
     Returns:
-        uint8 ``[3, S, S]``.
+        uint8 ``[C, H, W]``.
 
     Raises:
         DataError: naming the file, if it cannot be decoded.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             # A JPEG decodes faster at 1/2, 1/4 or 1/8; twice the size leaves enough to average.
-            image.draft(None, (2 * size, 2 * size))
-            square = _centre(to_rgb(image), size)
+            image.draft(None, (2 * width, 2 * height))
+            return fitted(image, height, width, channels)
     # A damaged file can fail anywhere in a decoder, with any of the ordinary exceptions.
     except Exception as error:
-        raise DataError(f"{path}: {describe(error)}") from error
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+        named = f"{file}: " if isinstance(file, Path) else ""
+        raise DataError(f"{named}{describe(error)}") from error
+
+
+def fitted(image: Image.Image, height: int, width: int, channels: int = 3) -> Pixels:
+    """An image of any mode and size as :func:`read_image` returns it, uint8 ``[C, H, W]``."""
+    centre = _centre(to_rgb(image), height, width)
+    pixels_HWC = np.asarray(centre) if channels == 3 else np.asarray(centre.convert("L"))[..., None]
+    return np.ascontiguousarray(pixels_HWC.transpose(2, 0, 1))
 
 
 def find_damage(path: Path) -> str | None:
@@ -70,10 +81,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def _centre(image: Image.Image, size: int) -> Image.Image:
-    width, height = image.size
-    shorter = min(width, height)
-    width, height = size * width // shorter, size * height // shorter
-    left, top = round((width - size) / 2), round((height - size) / 2)
-    resized = image.resize((width, height), Image.Resampling.BILINEAR)
-    return resized.crop((left, top, left + size, top + size))
+def _centre(image: Image.Image, height: int, width: int) -> Image.Image:
+    if image.width * height < image.height * width:  # taller than wanted: as wide as wanted
+        size = width, image.height * width // image.width
+    else:
+        size = image.width * height // image.height, height
+    left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
+    resized = image.resize(size, Image.Resampling.BILINEAR)
+    return resized.crop((left, top, left + width, top + height))

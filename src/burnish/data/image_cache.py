@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from burnish.data.decode import read_square
+from burnish.data.decode import read_image
 from burnish.errors import DataError
 
 In = TypeVar("In")
@@ -87,7 +87,7 @@ def replacing(file: Path) -> Iterator[Path]:
 
 def _fill(table: Tensor, paths: Sequence[Path], size: int) -> None:
     def put(row: int) -> None:
-        table[row] = read_square(paths[row], size)
+        table[row] = torch.from_numpy(read_image(paths[row], size, size))
 
     in_threads(put, range(len(paths)))
 

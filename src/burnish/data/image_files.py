@@ -19,7 +19,7 @@ from torch import Tensor
 
 from burnish.data import fingerprint, image_cache
 from burnish.data.base import Sources
-from burnish.data.decode import find_damage, read_square
+from burnish.data.decode import find_damage, read_image
 from burnish.data.folder_scan import FoundImages, Labelled, listed
 from burnish.data.images import ImageDataModule
 from burnish.data.loading import Batch, Source, Table
@@ -49,8 +49,8 @@ class ImageFiles:
 
     def __getitems__(self, rows: Sequence[int]) -> Batch:
         """Decode a batch: uint8 ``[B, 3, S, S]``, int64 ``[B]``."""
-        images = [read_square(file, self.size) for file in self.paths(rows)]
-        return torch.stack(images), self.labels[list(rows)]
+        images = np.stack([read_image(file, self.size, self.size) for file in self.paths(rows)])
+        return torch.from_numpy(images), self.labels[list(rows)]
 
 
 class ImageFilesModule(ImageDataModule):

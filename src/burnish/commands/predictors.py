@@ -1,0 +1,46 @@
+"""From a bundle, a run or a checkpoint to its predictor, for the verbs that predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from burnish.deploy.bundle import is_bundle
+from burnish.deploy.predictor import Predictor, load_bundle
+
+
+def load_predictor(
+    path: str | Path,
+    checkpoint: str = "best",
+    trust: Sequence[str] = (),
+    threads: int | None = None,
+) -> Predictor:
+    """Whatever predicts: an exported bundle, a run folder or a checkpoint in one.
+
+    Args:
+        path: the bundle, which needs neither torch nor the run; the folder or the checkpoint.
+        checkpoint: ``best`` or ``last`` of a run folder.
+        trust: packages that the run's configuration may name classes of.
+        threads: that compute one batch; None: one a core.
+
+    Raises:
+        BurnishError: if it is none of them, is damaged, lacks an extra, or names what it may not.
+    """
+    found = Path(path).expanduser()
+    if is_bundle(found):
+        return load_bundle(found, threads)
+    from burnish.commands.opened import open_run
+    from burnish.config.plain import admitted
+
+    opened = open_run(str(path), checkpoint, admitted(trust))
+    from burnish.commands.quiet import quiet
+
+    quiet()
+    import torch
+
+    from burnish.deploy.runtime import torch_runtime
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    net, spec = opened.net()
+    return Predictor(spec, torch_runtime(net), opened.run.path.name)

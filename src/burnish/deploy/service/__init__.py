@@ -1,0 +1,1 @@
+"""A trained net behind HTTP. Works without torch, Lightning and Hydra."""

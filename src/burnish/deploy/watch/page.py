@@ -1,0 +1,129 @@
+"""A look at a log as one page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from burnish.deploy.watch.drift import CLASSES, Window
+from burnish.deploy.watch.summary import Summary
+from burnish.deploy.watch.words import (
+    NO_REFERENCE,
+    accuracy,
+    counted,
+    moment,
+    number,
+    percent,
+    verdict,
+)
+from burnish.report.figures import Theme, draw
+from burnish.report.page import Cell, Number, Page, Picture, chart
+
+
+def watch_page(summary: Summary) -> Page:
+    """Counts, drift by window, classes."""
+    page = Page(summary.name, "Watch", f"Predictions: {counted(summary)}.")
+    if summary.drifted:
+        page.points([verdict(summary)], kind="findings")
+    page.facts(_facts(summary))
+    page.section("Drift")
+    _drift(page, summary)
+    page.section("Classes")
+    if summary.accuracy is not None:
+        page.text(f"Accuracy: {accuracy(summary.accuracy)}.")
+    page.table(["class", "predicted", "share", "at export", "accuracy"], _classes(summary))
+    return page
+
+
+def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
+    yield "version", summary.version
+    yield "predictions", f"{summary.predictions:,}"
+    if summary.others:
+        yield "of other versions, left out", f"{summary.others:,}"
+    if summary.latency:
+        for name in ("p50", "p90", "p99"):
+            yield f"latency, {name}", f"{getattr(summary.latency, name):.1f} ms"
+    if summary.confidence:
+        yield "mean confidence", f"{summary.confidence.mean:.3f}"
+        low = summary.settings.min_confidence
+        yield f"below {low:g}", percent(summary.confidence.low_share)
+
+
+def _drift(page: Page, summary: Summary) -> None:
+    if summary.reference is None or not summary.windows:
+        size = summary.settings.window
+        found = f"{summary.distinct:,} distinct inputs; a window needs {size:,}."
+        page.text(NO_REFERENCE.split(None, 1)[1] if summary.reference is None else found)
+        return
+    if not summary.drifted:
+        page.text("No drift was found.")
+    tests = sum(len(window.tests) for window in summary.windows)
+    page.text(
+        f"Windows of {summary.settings.window:,} distinct inputs against {summary.reference:,} "
+        f"samples at export. The probability of any false alarm in this look is at most "
+        f"{percent(summary.settings.alpha)}: p-values are corrected (Holm) over its {tests} tests."
+    )
+    names = [test.name for test in summary.windows[-1].tests]
+    page.pictures(_chart(summary.windows, name) for name in names)
+    page.heading("The newest window")
+    header = ["what", "mean", "at export", "distance", "corrected p", "PSI", "drift since"]
+    page.table(header, _tests(summary))
+
+
+def _tests(summary: Summary) -> Iterator[list[Cell]]:
+    began = {drift.name: drift for drift in summary.drifts if drift.lasts}
+    for test in summary.windows[-1].tests:
+        drift = began.get(test.name)
+        yield [
+            _title(test.name),
+            *(Number("" if x is None else f"{x:.3f}") for x in (test.mean, test.reference)),
+            Number(f"{test.distance:.3f}", test.distance),
+            Number(number(test)),
+            Number("" if test.psi is None else f"{test.psi:.2f}"),
+            moment(drift.since, summary.looked) if drift else "",
+        ]
+
+
+def _classes(summary: Summary) -> Iterator[list[Cell]]:
+    for found in sorted(summary.classes, key=lambda c: -c.predicted):
+        known = "" if found.reference is None else percent(found.reference)
+        yield [
+            found.name,
+            found.predicted,
+            Number(percent(found.share), found.share),
+            Number(known, found.reference),
+            accuracy(found.accuracy),
+        ]
+
+
+def _chart(windows: tuple[Window, ...], name: str) -> Picture:
+    """Distance of every window to the reference; filled where it is drift."""
+    tests = [next((t for t in w.tests if t.name == name), None) for w in windows]
+    distance = np.array([t.distance if t else np.nan for t in tests])
+    drifted = np.array([t is not None and t.drifted for t in tests])
+
+    def paint(axes: Axes, theme: Theme) -> None:
+        x = np.arange(len(windows))
+        axes.plot(x, distance, color=theme.muted, linewidth=1)
+        for where, mark, colour, words in (
+            (~drifted, "o", theme.colours[0], "like the reference"),
+            (drifted, "D", theme.colours[3], "drift"),
+        ):
+            if where.any():
+                axes.plot(x[where], distance[where], mark, color=colour, label=words)
+        axes.set_ylim(0, max(0.3, 1.35 * float(np.nanmax(distance, initial=0.0))))
+        axes.set_xlim(-0.5, len(windows) - 0.5)
+        shown = sorted({0, len(windows) // 2, len(windows) - 1})
+        axes.set_xticks(shown, [moment(windows[i].start, windows[-1].start) for i in shown])
+        axes.set_xlabel("window that begins at")
+        axes.set_ylabel("distance")
+        axes.legend(loc="upper left", ncols=2)
+
+    found = f"{int(drifted.sum())} of {len(windows)} windows drifted"
+    return chart(draw(_title(name), paint), "", f"{_title(name)}: {found}")
+
+
+def _title(name: str) -> str:
+    return "class mix" if name == CLASSES else name

@@ -1,0 +1,30 @@
+"""ExecuTorch computes what torch does. Needs the extra, so pytest does not collect it by itself:
+
+pip install -e '.[executorch]' && python -m pytest tests/deploy/executorch_run.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from nets import OF_TEXTS, TEXTS, net_of, spec_for, trained
+
+from burnish.deploy.making import make_bundle
+from burnish.deploy.runtime import runtime
+
+
+# Not text_transformer: ExecuTorch 1.5.1 refuses its lengths at run time, and so does the export.
+@pytest.mark.parametrize("name", ["mlp", "simple_cnn", "resnet18", "text_cnn"])
+def test_pte_agrees_with_torch_at_any_size(name: str, tmp_path: Path) -> None:
+    net, spec = net_of(name), spec_for(name)
+    run = runtime(make_bundle(trained(net, spec, tmp_path), "executorch", tmp_path / "bundle"))
+    for size in (1, 3, 19):  # more than a program takes at once
+        inputs = torch.randn(size, 3, 32, 32)
+        if name in OF_TEXTS:
+            inputs = torch.randint(1, TEXTS.vocabulary_size, (size, 9))
+        with torch.inference_mode():
+            expected = net(inputs)
+        found = torch.from_numpy(run(inputs.numpy()))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
