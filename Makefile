@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export PYTHONDONTWRITEBYTECODE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-all test-postgres check format tensorboard notebooks bench clean
+.PHONY: help setup train test test-all test-postgres test-executorch check format tensorboard notebooks bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,14 +24,18 @@ train: $(STAMP) ## train the default experiment (digits, no download); make trai
 	$(BIN)/python src/train.py $(ARGS)
 
 test: $(STAMP) ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 -m 'not slow and not gpu and not postgres'
+	$(BIN)/python -m pytest -n 2 -m 'not slow and not gpu and not postgres and not executorch'
 
 test-all: $(STAMP) ## all tests, the slow ones too
-	$(BIN)/python -m pytest -n 2 -m 'not gpu and not postgres'
+	$(BIN)/python -m pytest -n 2 -m 'not gpu and not postgres and not executorch'
 
 test-postgres: $(STAMP) ## two workers on a PostgreSQL server that the test starts (Debian: postgresql)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[postgres]'
 	$(BIN)/python -m pytest -m postgres
+
+test-executorch: $(STAMP) ## exported .pte files, with the extra (some 400 MB more)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[executorch]'
+	$(BIN)/python -m pytest -m executorch
 
 check: $(STAMP) ## formatter, linter, strict type checker
 	$(BIN)/ruff format --check .

@@ -9,14 +9,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 import tiny
-from launch import ROOT, launch, only_run
+from launch import ROOT, launch, only_run, start
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.S)
-COMMANDS = [line.partition("  #")[0].strip() for b in BLOCKS for line in b.splitlines()]
+# The block that ships a run is one story: each command needs what the one before it left.
+(SHIP,) = (block for block in BLOCKS if "src/serve.py" in block)
+COMMANDS = [
+    line.partition("  #")[0].strip() for b in BLOCKS if b != SHIP for line in b.splitlines()
+]
 SHORT = (
     "trainer.max_epochs=1", "trainer.limit_train_batches=2", "trainer.limit_val_batches=1",
     "trainer.limit_test_batches=1", "trainer=cpu", "data.batch_size=8",
@@ -77,6 +82,30 @@ def test_the_command_runs(line, run, tmp_path, mnist_root, cifar10_root, folder_
         extra.append("model=mlp")
     done = launch(verb, *arguments, *extra, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_run_is_shipped(run, tmp_path, folder_root):
+    for line in SHIP.splitlines():
+        words = shlex.split(line.partition("  #")[0].replace("$RUN", str(run)))
+        words = [word.replace("path/to/photographs", str(folder_root)) for word in words]
+        if "src/serve.py" in words:
+            served(words[2:], tmp_path, next(folder_root.rglob("*.jpg")))
+            continue
+        verb = Path(words[1]).stem
+        done = launch(verb, *words[2:], cwd=tmp_path, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "predictions   1 " in " ".join(done.stdout.split("\n"))
+
+
+def served(arguments, cwd, picture):
+    """One request, then the signal that ends a service."""
+    process = start("serve", *arguments, "port=0", cwd=cwd)
+    lines = iter(process.stdout.readline, "")
+    where = next(line for line in lines if line.startswith("serving at")).split()[2]
+    answer = httpx.post(f"{where}/predict", files={"file": picture.read_bytes()}, timeout=30)
+    process.terminate()
+    assert process.wait(30) == 0
+    assert set(answer.json()["predictions"][0]) == {"id", "class", "confidence", "probabilities"}
 
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS if c.startswith("make")])

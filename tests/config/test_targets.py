@@ -53,7 +53,7 @@ BAD = [
     "mypackage.Net",
     "",
     # Begin with an admitted package, end somewhere else.
-    "burnish.data.images.os.system",
+    "burnish.data.cores.os.system",
     "burnish.data.image_cache.shutil.rmtree",
     "burnish.data.safe_pickle.pickle.loads",
     "burnish.data.mnist.Path.touch",
@@ -96,8 +96,8 @@ def test_hydra_refuses_aliases_by_itself(target: str):
 def test_an_alias_executes_nothing(tmp_path: Path):
     mark = tmp_path / "executed"
     for target, argument in (
-        ("burnish.data.images.os.system", f"touch {mark}"),
-        ("burnish.data.images.os.mkdir", str(mark)),
+        ("burnish.data.cores.os.system", f"touch {mark}"),
+        ("burnish.data.cores.os.mkdir", str(mark)),
     ):
         with pytest.raises(InstantiationException):
             instantiate(
@@ -106,7 +106,7 @@ def test_an_alias_executes_nothing(tmp_path: Path):
             )
     assert not mark.exists()
     # The same call with the alias admitted leaves its mark: the test would see an execution.
-    name = "burnish.data.images.os.mkdir"
+    name = "burnish.data.cores.os.mkdir"
     instantiate({"_target_": name, "_args_": [str(mark)]}, _execution_whitelist_=[name])
     assert mark.exists()
 

@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from nets import IMAGES, net_of, trained
 from safetensors.torch import load_file
 from torch import nn
 
@@ -21,6 +20,7 @@ from burnish.deploy.predictor import of_bundle
 from burnish.deploy.runtime import onnx_runtime, runtime, torch_runtime
 from burnish.deploy.verify import Differs, verify
 from burnish.errors import BundleError
+from nets import IMAGES, net_of, trained
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 import pytest
-from bundles import IMAGES, image_bundle, image_logits, probabilities, text_bundle, text_logits
 
+from bundles import IMAGES, image_bundle, image_logits, probabilities, text_bundle, text_logits
 from burnish.deploy.service.app import create_app
 from serving import client, settings
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import image_bundle, image_logits, text_bundle
 
+from bundles import image_bundle, image_logits, text_bundle
 from burnish.deploy.bundle import Bundle
 from burnish.deploy.service.app import create_app
 from burnish.deploy.service.refusal import busy

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from bundles import IMAGES, image_bundle, image_logits, probabilities, text_bundle, text_logits
 
+from bundles import IMAGES, image_bundle, image_logits, probabilities, text_bundle, text_logits
 from burnish.deploy.service.app import create_app
 from launch import imported_by
 from serving import base64_of, client, noise, png, settings

@@ -14,10 +14,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from bundles import IMAGES, image_bundle, image_logits, probabilities
 from fastapi import FastAPI
 from PIL import Image
 
+from bundles import IMAGES, image_bundle, image_logits, probabilities
 from burnish.data.decode import read_image
 from burnish.deploy.service.app import create_app
 from burnish.deploy.service.settings import Settings

@@ -15,8 +15,8 @@ from subprocess import Popen
 
 import httpx
 import pytest
-from bundles import image_bundle
 
+from bundles import image_bundle
 from burnish.deploy.service.running import listening
 from launch import start
 from serving import connected, noise, png, running, settings

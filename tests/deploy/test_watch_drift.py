@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from bundles import image_bundle, text_bundle
 from scipy.stats import chi2_contingency, fisher_exact, ks_2samp
 
+from bundles import image_bundle, text_bundle
 from burnish.deploy.predictor import of_bundle
 from burnish.deploy.watch.drift import Test, Window, compare, cut, since
 from burnish.deploy.watch.hypotheses import holm, mix_test, psi, psi_of_numbers

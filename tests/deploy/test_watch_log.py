@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import IMAGES, TEXTS
 
+from bundles import IMAGES, TEXTS
 from burnish.deploy.preprocess import preprocess
 from burnish.deploy.watch.log import Row, append, check_log, label, open_log
 from burnish.deploy.watch.reading import read_log

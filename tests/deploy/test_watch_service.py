@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import image_bundle, text_bundle
 
+from bundles import image_bundle, text_bundle
 from burnish.deploy.predictor import of_bundle
 from burnish.deploy.service import feedback
 from burnish.deploy.service.app import create_app

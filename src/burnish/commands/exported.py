@@ -95,7 +95,7 @@ def restore_bundle(
     from burnish.learner.module import ClassifierModule
 
     pl.seed_everything(config["seed"], workers=True, verbose=False)
-    net = ExportedNet(runtime(bundle))
+    net = ExportedNet(runtime(bundle, trusted=trusted))
     data = build_data(config, trusted, spec=bundle.spec)
     loss = build_loss(config["loss"], data.class_counts["train"], trusted)
     return Restored(data, ClassifierModule(net, loss, bundle.spec.num_classes))

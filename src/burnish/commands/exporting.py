@@ -91,7 +91,8 @@ def trained(opened: Opened, data: DataModule | None) -> Trained:
         "checkpoint_sha256": sha256(opened.checkpoint),
     }
     config = opened.run.path / "config.yaml"
-    return Trained(net, spec, config, opened.run.path.name, source, sample, validation)
+    name = str(opened.config.get("name") or opened.run.path.name)
+    return Trained(net, spec, config, name, source, sample, validation)
 
 
 def data_of(opened: Opened, places: Places) -> tuple[DataModule | None, str]:

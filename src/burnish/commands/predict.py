@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from burnish.commands.predictors import load_predictor
+from burnish.data.cores import cores
 from burnish.data.decode import read_image
 from burnish.deploy.batch.inputs import items_of
 from burnish.deploy.batch.items import Item
@@ -44,7 +44,7 @@ def main(options: Options) -> int:
         BurnishError: if an option, the net or the input is of no use.
     """
     _check(options)
-    threads = options["threads"] or len(os.sched_getaffinity(0))
+    threads = options["threads"] or cores()
     predictor = augmented(
         load_predictor(options["run"], options["checkpoint"], options["trust"], threads),
         options["tta"],

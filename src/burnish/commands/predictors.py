@@ -20,7 +20,8 @@ def load_predictor(
     Args:
         path: the bundle, which needs neither torch nor the run; the folder or the checkpoint.
         checkpoint: ``best`` or ``last`` of a run folder.
-        trust: packages that the run's configuration may name classes of.
+        trust: packages that a run's configuration may name classes of; ``torchscript`` or
+            ``torch_export``, whose files may run code, of a bundle.
         threads: that compute one batch; None: one a core.
 
     Raises:
@@ -28,7 +29,7 @@ def load_predictor(
     """
     found = Path(path).expanduser()
     if is_bundle(found):
-        return load_bundle(found, threads)
+        return load_bundle(found, threads, trust)
     from burnish.commands.opened import open_run
     from burnish.config.plain import admitted
 

@@ -15,6 +15,8 @@ from PIL import Image, ImageOps
 from burnish.errors import DataError
 
 Pixels = NDArray[np.uint8]
+# A strip of 1 x 100,000 would be resized to a hundred thousand times the net's width.
+MOST_PIXELS = 100_000_000
 
 
 def read_image(file: Path | IO[bytes], height: int, width: int, channels: int = 3) -> Pixels:
@@ -86,6 +88,8 @@ def _centre(image: Image.Image, height: int, width: int) -> Image.Image:
         size = width, image.height * width // image.width
     else:
         size = image.width * height // image.height, height
+    if size[0] * size[1] > MOST_PIXELS:
+        raise DataError(f"{image.width} x {image.height} pixels are too narrow to be cut from")
     left, top = round((size[0] - width) / 2), round((size[1] - height) / 2)
     resized = image.resize(size, Image.Resampling.BILINEAR)
     return resized.crop((left, top, left + width, top + height))

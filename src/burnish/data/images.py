@@ -6,7 +6,6 @@ Shapes: N samples, B batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from burnish.data.augment import Transform
 from burnish.data.base import DataModule, Splits
+from burnish.data.cores import cores
 from burnish.data.loading import Batch, Source, Table
 from burnish.data.normalise import Normaliser, measure, resize
 from burnish.errors import ConfigError, DataError
@@ -195,5 +195,4 @@ class ImageDataModule(DataModule):
 
 def _auto_workers() -> int:
     """One process a core but one for the training itself, at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(0, min(8, (cores or 1) - 1))
+    return max(0, min(8, cores() - 1))

@@ -123,16 +123,16 @@ def joined(parts: Iterable[Predicted]) -> Predicted:
     return Predicted(np.concatenate([p.probabilities for p in found]), found[0].class_names)
 
 
-def of_bundle(bundle: Bundle, threads: int | None = None) -> Predictor:
+def of_bundle(bundle: Bundle, threads: int | None = None, trusted: Sequence[str] = ()) -> Predictor:
     """The predictor of an exported net."""
-    return Predictor(bundle.spec, runtime(bundle, threads), bundle.name)
+    return Predictor(bundle.spec, runtime(bundle, threads, trusted), bundle.name)
 
 
-def load_bundle(path: Path, threads: int | None = None) -> Predictor:
+def load_bundle(path: Path, threads: int | None = None, trusted: Sequence[str] = ()) -> Predictor:
     """The same by its folder."""
     from burnish.deploy.bundle import read_bundle
 
-    return of_bundle(read_bundle(path), threads)
+    return of_bundle(read_bundle(path), threads, trusted)
 
 
 def softmax(logits: Logits) -> NDArray[np.float32]:

@@ -5,13 +5,13 @@ Shapes: N inputs, K classes.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from burnish.data.cores import cores
 from burnish.deploy.bundle import Bundle
 from burnish.deploy.extras import needed
 from burnish.deploy.preprocess import Inputs
@@ -25,31 +25,31 @@ Logits = NDArray[np.float32]
 Runtime = Callable[[Inputs], Logits]
 
 
-def runtime(bundle: Bundle, threads: int | None = None) -> Runtime:
+def runtime(bundle: Bundle, threads: int | None = None, trusted: Sequence[str] = ()) -> Runtime:
     """Load a bundle's net.
 
     Args:
         bundle: whose hash is compared first.
         threads: that share one batch; None: one a core.
+        trusted: formats whose files may run code, see :mod:`burnish.deploy.torch_runtime`.
 
     Raises:
-        BundleError: if the file is damaged, its format cannot be run here, or an extra is missing.
+        BundleError: if the file is damaged or not trusted, its format cannot be run here, or an
+            extra is missing.
     """
     bundle.verify_hash()
     if bundle.format == "onnx":
         return onnx_runtime(bundle, threads)
-    from burnish.deploy.torch_runtime import LOADERS
+    from burnish.deploy.torch_runtime import load
 
-    if bundle.format not in LOADERS:
-        raise BundleError(f"{bundle.path}: the format {bundle.format} is for other servers")
-    return LOADERS[bundle.format](bundle.file)
+    return load(bundle.format, bundle.file, trusted=bundle.format in trusted)
 
 
 def onnx_runtime(bundle: Bundle, threads: int | None = None) -> Runtime:
     """An onnxruntime session on the CPU, as a function."""
     ort = needed("onnxruntime", "serve")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or cores()
     options.log_severity_level = 3  # errors; they are raised as well
     try:
         session = ort.InferenceSession(

@@ -3,24 +3,20 @@
 A TorchScript file is a program, and reading a torch.export file may run one: torch 2.14 unpickles
 what it cannot read as plain tensors, and evaluates the sizes that are written in it. The hash in
 ``bundle.json`` is of no help, for whoever can change the one file can change the other. So these
-two are loaded only if the environment says that they are trusted::
+two are loaded only if the command line says that they are trusted::
 
-    BURNISH_TRUST=torchscript,torch_export burnish predict run=FOLDER input=...
+    burnish predict run=FOLDER input=... trust=[torchscript]
 
 ONNX and ExecuTorch files are data for an interpreter and need no such word.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 from burnish.deploy.runtime import Runtime
 from burnish.errors import BundleError
 
-TRUST = "BURNISH_TRUST"
 PROGRAMS = ("torchscript", "torch_export")
 
 
@@ -30,16 +26,16 @@ def load(format: str, file: Path, *, trusted: bool = False) -> Runtime:
     Args:
         format: ``torchscript``, ``torch_export`` or ``executorch``.
         file: the net.
-        trusted: whether this process wrote it; else the environment must trust the format.
+        trusted: whether this process wrote it, or its user trusts the format.
 
     Raises:
-        BundleError: if the file may run code and nobody trusts it, if it is damaged, or an extra is
-            missing.
+        BundleError: if the file may run code and nobody trusts it, if it is damaged, of a format
+            for other servers, or an extra is missing.
     """
-    if format in PROGRAMS and not trusted and format not in os.environ.get(TRUST, "").split(","):
+    if format in PROGRAMS and not trusted:
         raise BundleError(
             f"{file}: reading a {format} file can run code that it holds; if you trust where it "
-            f"comes from, set {TRUST}={format} in the environment, or use its ONNX bundle"
+            f"comes from, add trust=[{format}], or use the ONNX bundle"
         )
     if format == "torchscript":
         from burnish.deploy.formats.torchscript import load_torchscript
@@ -49,11 +45,8 @@ def load(format: str, file: Path, *, trusted: bool = False) -> Runtime:
         from burnish.deploy.formats.torch_export import load_torch_export
 
         return load_torch_export(file)
-    from burnish.deploy.formats.executorch import load_executorch
+    if format == "executorch":
+        from burnish.deploy.formats.executorch import load_executorch
 
-    return load_executorch(file)
-
-
-LOADERS: Mapping[str, Callable[[Path], Runtime]] = {
-    format: partial(load, format) for format in (*PROGRAMS, "executorch")
-}
+        return load_executorch(file)
+    raise BundleError(f"{file.parent}: the format {format} is for other servers")

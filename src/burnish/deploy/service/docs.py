@@ -17,6 +17,7 @@ code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
 pre { overflow-x: auto; padding: .75rem; border: 1px solid #8885; border-radius: 6px; }
 td { padding: .15rem 1rem .15rem 0; vertical-align: top; }
 summary { cursor: pointer; }
+table { margin-top: .5rem; }
 """
 # Nothing runs and nothing is loaded on this page.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"

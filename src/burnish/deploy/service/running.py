@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 import warnings
 from typing import Any
 
@@ -128,11 +129,24 @@ def worker_app(settings: Settings) -> Any:
     from burnish.deploy.service.app import create_app
 
     _quiet()
+    _end_with_parent()
     try:
         return create_app(settings)
     except BurnishError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(CANNOT_START)
+
+
+def _end_with_parent() -> None:
+    """Workers whose supervisor was killed would hold the port for ever."""
+    parent = os.getppid()
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=look, daemon=True).start()
 
 
 def _quiet() -> None:

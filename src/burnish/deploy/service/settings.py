@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from burnish.data.cores import cores
 from burnish.errors import ConfigError
 
 MEGABYTE = 1_000_000
@@ -80,7 +81,7 @@ class Settings:
     @property
     def cores(self) -> int:
         """For one worker, at least 1."""
-        return max(1, len(os.sched_getaffinity(0)) // self.workers)
+        return max(1, cores() // self.workers)
 
 
 def settings(options: Mapping[str, Any], bundle: Path, shadow: Path | None = None) -> Settings:

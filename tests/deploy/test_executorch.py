@@ -1,7 +1,4 @@
-"""ExecuTorch computes what torch does. Needs the extra, so pytest does not collect it by itself:
-
-pip install -e '.[executorch]' && python -m pytest tests/deploy/executorch_run.py
-"""
+"""ExecuTorch computes what torch does; run by ``make test-executorch``, which installs it."""
 
 from __future__ import annotations
 
@@ -9,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from nets import OF_TEXTS, TEXTS, net_of, spec_for, trained
 
 from burnish.deploy.making import make_bundle
 from burnish.deploy.runtime import runtime
+from nets import OF_TEXTS, TEXTS, net_of, spec_for, trained
+
+pytestmark = pytest.mark.executorch
 
 
 # Not text_transformer: ExecuTorch 1.5.1 refuses its lengths at run time, and so does the export.

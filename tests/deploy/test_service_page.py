@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from bundles import image_bundle
 
+from bundles import image_bundle
 from burnish.deploy.predictor import of_bundle
 from burnish.deploy.service.app import create_app
 from burnish.deploy.service.charts import Dot, bar, curve
