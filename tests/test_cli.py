@@ -294,7 +294,7 @@ VERBS = {"eval": "run", "train": "resume"}
     ("key", "target"),
     [
         ("model", "os.system"),
-        ("model", "burnish.data.images.os.system"),
+        ("model", "burnish.data.cores.os.system"),
         ("loss", "builtins.eval"),
         ("callbacks", "subprocess.run"),
         ("data", "torch.hub.load"),
