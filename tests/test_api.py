@@ -66,6 +66,8 @@ def test_a_run_goes_on_in_its_folder_from_a_checkpoint_of_it(run, tmp_path):
     last = folder / "checkpoints" / "last.ckpt"
     more = burnish.fit(burnish.compose(f"resume='{last}'", "trainer.max_epochs=3"))
     assert more.path == folder
+    with pytest.raises(ConfigError, match="leave out folder"):
+        burnish.fit(burnish.compose(f"resume='{last}'"), tmp_path / "other")
     assert [point.epoch for point in more.curves["val/loss"]] == [0, 1, 2]
 
 

@@ -84,7 +84,7 @@ def fit(experiment: Experiment, folder: str | Path | None = None) -> Run:
     Args:
         experiment: of :func:`compose`.
         folder: the run folder; None: a new one under ``paths.outputs``, or the one that
-            ``resume=`` goes on in.
+            ``resume=`` goes on in, which takes no other.
 
     Raises:
         BurnishError: if the data, the model or the training refuses.
@@ -96,6 +96,8 @@ def fit(experiment: Experiment, folder: str | Path | None = None) -> Run:
 
     config = experiment.config
     begun = find_run(config["resume"], "resume")[0].path if config["resume"] else None
+    if folder is not None and begun is not None:
+        raise ConfigError(f"resume: goes on in {begun}; leave out folder={folder}")
     path = Path(folder or begun or _new_folder(config))
     path.mkdir(parents=True, exist_ok=True)
     trusted = experiment.trusted

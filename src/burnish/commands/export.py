@@ -52,13 +52,13 @@ def main(options: Mapping[str, Any]) -> int:
     try:
         with _terminable():
             exporter = Exporter(opened, options)
-            bundles = _export(exporter)
+            bundles, failed = _export(exporter)
             if options["benchmark"]:
                 _benchmark(exporter, bundles)
     except Differs as error:
         print(f"error: {printable(str(error))}; the bundle was not kept", file=sys.stderr)
         return 1
-    return 0
+    return int(failed)
 
 
 @dataclass(frozen=True)
@@ -131,20 +131,27 @@ class Exporter:
         return _told("mar", lambda: make_archive(base, place))
 
 
-def _export(exporter: Exporter) -> list[Bundle]:
-    """All bundles that were asked for, in the order of :data:`FILES`."""
+def _export(exporter: Exporter) -> tuple[list[Bundle], bool]:
+    """All bundles that were asked for, and whether one of several could not be made."""
     asked, quantized = exporter.options["format"], exporter.options["quantize"] != "none"
     if asked != "all":
-        return [_single(exporter, asked, quantized)]
+        return [_single(exporter, asked, quantized)], False
+    wanted = [(format, False) for format in FILES]
+    if quantized:
+        wanted.insert(1, ("onnx", True))
+    if find_spec("executorch") is None:
+        wanted.remove(("executorch", False))
+        say("note: executorch is left out: pip install 'burnish[executorch]'")
     bundles = []
-    for format in FILES:
-        if format == "executorch" and find_spec("executorch") is None:
-            say("note: executorch is left out: pip install 'burnish[executorch]'")
-        else:
-            bundles.append(_single(exporter, format, False))
-            if quantized and format == "onnx":
-                bundles.append(_single(exporter, format, True))
-    return bundles
+    for format, as_int8 in wanted:
+        try:
+            bundles.append(_single(exporter, format, as_int8))
+        except BundleError as error:  # a net that one format cannot hold may suit the others
+            if as_int8 and not isinstance(error, Differs):
+                raise  # the method does not suit the net
+            name = f"{format}-int8" if as_int8 else format
+            print(f"error: {name}: {printable(str(error))}; left out", file=sys.stderr)
+    return bundles, len(bundles) < len(wanted)
 
 
 def _single(exporter: Exporter, format: str, quantized: bool) -> Bundle:
