@@ -1,6 +1,6 @@
 """What ``burnish watch`` says of texts, and of the same input sent again and again.
 
-    python benchmarks/drift_text.py RUN BUNDLE ENGLISH.tsv OTHER.csv [data.root=data]
+    python benchmarks/drift_text.py RUN BUNDLE ENGLISH.tsv OTHER.csv [data.path=FILE]
 
 RUN was trained on Chinese hotel reviews (ChnSentiCorp), BUNDLE is its export; ENGLISH.tsv holds
 English sentences (SST-2: text, label), OTHER.csv Chinese reviews of purchases (online_shopping:
@@ -21,25 +21,12 @@ import numpy as np
 
 import burnish
 from burnish.deploy.bundle import read_bundle
-from burnish.deploy.predictor import Predictor, of_bundle
 from burnish.deploy.watch.drift import compare
 from burnish.deploy.watch.reading import Logged
-from burnish.deploy.watch.statistics import digest, statistics
 from burnish.runs.console import table
-from drift import ALPHA, MOST, WINDOWS, looks, reference, rows_of, share
+from drift import ALPHA, MOST, WINDOWS, Served, looks, rows_of, share
 
 SIZES, LONGEST = (100, 250), 5000
-
-
-def logged(predictor: Predictor, texts: list[str]) -> Logged:
-    """As the log would hold them, repeats and all."""
-    answers = predictor.predict(texts, batch_size=64)
-    found = [statistics(predictor.preprocess, text) for text in texts]
-    values = {name: np.array([row[name] for row in found]) for name in found[0]}
-    values["confidence"] = answers.confidence.astype(float)
-    n = len(texts)
-    return Logged(np.arange(n) * 1.0, list(map(digest, texts)), answers.labels, [None] * n,
-                  values, 0, False)  # fmt: skip
 
 
 def texts_of(path: str, column: int, delimiter: str) -> list[str]:
@@ -64,20 +51,20 @@ def main() -> None:
         parser.add_argument(name)
     parser.add_argument("overrides", nargs="*")
     given = parser.parse_args()
-    predictor = of_bundle(read_bundle(Path(given.bundle)))
+    served = Served(read_bundle(Path(given.bundle)))
     run = burnish.load_run(given.run, *given.overrides)
     rng = np.random.default_rng(0)
     parts = {}
     for part in ("val", "test"):
         source, rows = run.data.splits[part]
         distinct = list(dict.fromkeys(source.texts[row] for row in rows.tolist()))
-        parts[part] = logged(predictor, distinct)
-    val, test = parts["val"], parts["test"]
-    known = reference(val, rng.permutation(len(val))[:MOST], predictor.spec.class_names)
+        parts[part] = [served.predictor.preprocess.read(text) for text in distinct]
+    val, test = parts["val"], served.logged(parts["test"])
+    known = served.reference([val[i] for i in rng.permutation(len(val))[:MOST]])
     sources = {
         "hotel reviews, test split": test,
-        "purchase reviews": logged(predictor, texts_of(given.other, 2, ",")),
-        "English sentences": logged(predictor, texts_of(given.english, 0, "\t")),
+        "purchase reviews": served.logged(texts_of(given.other, 2, ",")),
+        "English sentences": served.logged(texts_of(given.english, 0, "\t")),
     }
     print(f"reference: {known.samples:,} reviews")
     rows_shown = [["traffic", "inputs", *map(str, SIZES), "by, at 250"]]

@@ -24,10 +24,11 @@ from torch import nn
 from burnish.build import build_net
 from burnish.commands.exporting import made_up
 from burnish.config.paths import conf_dir
+from burnish.deploy.loading import runtime
 from burnish.deploy.making import Trained, make_bundle
 from burnish.deploy.measure import latencies
 from burnish.deploy.preprocess import preprocess
-from burnish.deploy.runtime import runtime, torch_runtime
+from burnish.deploy.runtime import torch_runtime
 from burnish.runs.console import table
 from burnish.spec import RESERVED, ImageSpec, Spec, TextSpec
 

@@ -77,9 +77,11 @@ def http_itself() -> Iterator[Hostile]:
     yield Hostile("a length that is a lie", {408}, raw([head(1000) + good[:10]]))
     yield Hostile("a negative length", {400}, raw([head(-5)]))
     yield Hostile("two lengths", {400}, raw([head(10, "Content-Length: 20")]))
-    yield Hostile("two requests in one", {400, 405}, raw([chunked]))
+    yield Hostile("two requests in one", {400}, raw([chunked]))
     yield Hostile("TLS to a port without", {400}, raw([b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"]))
     yield Hostile("a head of 1 MB", {400}, raw([head(1, "X-Big: " + "a" * 1_000_000)]))
+    early = f"GET /health/live HTTP/1.1\r\nHost: x\r\nX-API-Key: {KEY}\r\n\r\n".encode()
+    yield Hostile("a pipelined body that stops", {408}, last(early + head(1000) + good[:10]))
     yield Hostile("a slow head", {408}, raw(dribbled(head(10) * 9), 0.1))
     yield Hostile("a slow body", {408}, raw([head(1000), *dribbled(good)], 0.1))
     yield Hostile("newline in the request id", {200}, post(good, **{"X-Request-ID": "a\tb<i>"}))
@@ -99,6 +101,10 @@ def forms() -> Iterator[Hostile]:
     yield Hostile("a path as a file name", {200}, post(form("file", "../../x\x00.py", good), FORM))
     yield Hostile("unknown field", {422}, post(form("../x", "a", good), FORM))
     yield Hostile("10,000 files", {413}, post(form("files", "a", b"x", 10_000), FORM))
+    two = form("files", "a", good, 2)
+    yield Hostile("a form cut within a file", {422}, post(two[: -len(good) // 2], FORM))
+    large = form("files", "a", bomb(5000, 5000), 64)
+    yield Hostile("64 pictures of 5000 x 5000", {413}, post(large, FORM))
     yield Hostile("a form without its end", {422}, post(form("file", "a", good)[:-9], FORM))
 
 
@@ -111,6 +117,9 @@ def values() -> Iterator[Hostile]:
     yield Hostile("JSON: field in Chinese", {422}, post_json({"图像\u202e": 1}))
     yield Hostile("JSON: 1,000 pictures", {413}, post_json({"images": ["aa"] * 1000}))
     yield Hostile("JSON: ragged pixels", {422}, post_json({"image": [[1, 2], [3]]}))
+    wide = ["A" * 9_000_000] + ["a"] * 1000
+    yield Hostile("JSON: a string of 9 MB", {422}, post_json({"image": wide}))
+    yield Hostile("the same as a tensor", {400}, tensor(wide))
     yield Hostile("JSON: 300 and NaN", {422}, post_json({"image": [[300, float("nan")]]}))
 
 
@@ -183,6 +192,22 @@ def post_json(value: object) -> Callable[[Service], int]:
     return post(json.dumps(value).encode(), JSON)
 
 
+def tensor(data: list[Any]) -> Callable[[Service], int]:
+    """For the Open Inference Protocol, under the name and of the shape that the service tells."""
+
+    def send(service: Service) -> int:
+        with closing(http.client.HTTPConnection(service.host, service.port, timeout=60)) as line:
+            line.request("GET", "/model/info", headers={"X-API-Key": KEY})
+            told = json.loads(line.getresponse().read())
+        shape = [1, *(told["input"][key] for key in ("channels", "height", "width"))]
+        given = {"name": "images", "shape": shape, "datatype": "UINT8", "data": data}
+        body = json.dumps({"inputs": [given]}).encode()
+        headers = {"Content-Type": JSON}
+        return ask("POST", f"/v2/models/{told['name']}/infer", body, headers)(service)
+
+    return send
+
+
 def ask(
     method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> Callable[[Service], int]:
@@ -209,6 +234,18 @@ def raw(pieces: Iterable[bytes], pause: float = 0) -> Callable[[Service], int]:
                     if pause and (found := answered(line, pause)):
                         return found
             return answered(line, 60)
+
+    return send
+
+
+def last(data: bytes) -> Callable[[Service], int]:
+    """The status of the last answer before the service closes the connection."""
+
+    def send(service: Service) -> int:
+        with socket.create_connection((service.host, service.port), 60) as line:
+            line.sendall(data)
+            found = b"".join(iter(lambda: line.recv(10_000), b""))
+        return int(found.rpartition(b"HTTP/1.1 ")[2][:3] or 0)
 
     return send
 

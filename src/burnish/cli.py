@@ -139,7 +139,7 @@ def _run_on_files(verb: str) -> int:
 def _run_with_options(verb: str) -> int:
     from burnish.config.options import help_of, options
 
-    words = [word for word in sys.argv[1:] if word != "debug=traceback"]
+    words = [w for w in sys.argv[1:] if w not in ("debug=traceback", "traceback=true")]
     if {"-h", "--help"} & set(words):
         print(help_of(verb))
         return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any, Literal
 
 from burnish.errors import RunError
@@ -41,10 +42,17 @@ class ImageSpec:
     mirror: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("channels", "height", "width"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, found {value!r}")
         if not (len(self.mean) == len(self.std) == self.channels):
             raise ValueError(f"mean and std need one value for each of {self.channels} channels")
-        if len(set(self.class_names)) != len(self.class_names):
-            raise ValueError("class names repeat")
+        if not all(isinstance(v, int | float) and isfinite(v) for v in (*self.mean, *self.std)):
+            raise ValueError("mean and std must be finite numbers")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be greater than 0, found {min(self.std)}")
+        _check_names(self.class_names)
 
     @property
     def num_classes(self) -> int:
@@ -92,8 +100,7 @@ class TextSpec:
             raise ValueError(f"tokenizer must be char, word or bpe, found {self.tokenizer!r}")
         if self.max_length < 1:
             raise ValueError(f"max_length must be at least 1, found {self.max_length}")
-        if len(set(self.class_names)) != len(self.class_names):
-            raise ValueError("class names repeat")
+        _check_names(self.class_names)
 
     @property
     def num_classes(self) -> int:
@@ -108,6 +115,13 @@ class TextSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain containers only, so that checkpoints load with ``weights_only=True``."""
         return {"kind": "text", **_plain(self)}
+
+
+def _check_names(names: object) -> None:
+    if not (isinstance(names, tuple) and names and all(isinstance(name, str) for name in names)):
+        raise ValueError("class names must be a list of texts, at least one")
+    if len(set(names)) != len(names):
+        raise ValueError("class names repeat")
 
 
 Spec = ImageSpec | TextSpec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 
 import pytest
 
@@ -19,9 +20,10 @@ from burnish.commands.measuring import (
 )
 from burnish.commands.opened import open_run
 from burnish.deploy.bundle import Bundle
+from burnish.deploy.loading import runtime
 from burnish.deploy.making import make_bundle
 from burnish.deploy.quantize import quantize
-from burnish.deploy.runtime import onnx_runtime, runtime
+from burnish.deploy.runtime import onnx_runtime
 from burnish.deploy.verify import Differs
 from burnish.errors import BundleError
 from burnish.runs.console import open_log
@@ -112,6 +114,10 @@ def test_int8_that_loses_too_much_leaves_nothing(exported, tmp_path):
     assert found["drop"] > 0.2
     with pytest.raises(Differs, match=r"accuracy on the test split from 0\.\d{4} to 0\.\d{4}"):
         refuse_drop(found, 0.2)
+    for lost, refused in ((0.0101, True), (0.0099, False)):
+        measured = {**found, "drop": lost}
+        with pytest.raises(Differs) if refused else nullcontext():
+            refuse_drop(measured, 0.01)
     refuse_drop(found, 1)
     with pytest.raises(Differs, match="max_drop"):  # nothing loses so little
         quantized(bundle, "dynamic", tmp_path / "int8", data, max_drop=-1)
@@ -132,6 +138,11 @@ def test_calibration_is_the_same_training_samples_each_time(exported):
     assert [len(batch) for batch in first] == [64, 36]
     assert all((a == b).all() for a, b in zip(first, again, strict=True))
     assert (next(calibration(data, 100, seed=1)) != first[0]).any()
+    source, rows = data.splits["train"]
+    trained_on = {
+        x.tobytes() for x in data.preprocess(source.__getitems__(rows.tolist())[0]).numpy()
+    }
+    assert all(sample.tobytes() in trained_on for batch in first for sample in batch)
 
 
 def test_formats_are_compared_beside_the_net_in_memory(exported, capsys):

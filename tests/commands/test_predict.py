@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -205,12 +206,122 @@ def test_files_are_replaced_only_if_asked_and_only_whole(
         patch.setattr(verb, "answered", stopped)
         assert typed("predict", *words, "overwrite=true") == 130
     err = capsys.readouterr().err
-    assert "stopped after 1 inputs; they lie in said.jsonl.partial" in err
+    (partial,) = tmp_path.glob("said.jsonl.*.partial")
+    assert f"stopped after 1 input; they lie in {partial.name}\n" in err
     assert (tmp_path / "said.jsonl").read_text() == before
-    assert lines((tmp_path / "said.jsonl.partial").read_text())[0]["confidence"] == 0.5
+    assert lines(partial.read_text())[0]["confidence"] == 0.5
+    partial.unlink()
     assert typed("predict", *words, "overwrite=true", "format=csv") == 0
     assert (tmp_path / "said.jsonl").read_text().startswith("input,line,class")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["said.jsonl"]
+
+
+def test_pipes_devices_and_links_stay_what_they_are(
+    typed, capsys, tmp_path: Path, texts: Path
+) -> None:
+    pipe, link, there = tmp_path / "pipe", tmp_path / "link", tmp_path / "there"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert typed("predict", f"run={texts}", "text=abc", "output=pipe") == 0
+    assert json.loads(os.read(reader, 1 << 16))["input"] == "abc"
+    os.close(reader)
+    assert pipe.is_fifo()
+    there.write_text("before")
+    link.symlink_to("there")
+    assert typed("predict", f"run={texts}", "text=abc", "output=link") == 2
+    assert "overwrite=true replaces it" in capsys.readouterr().err
+    assert typed("predict", f"run={texts}", "text=abc", "output=link", "overwrite=true") == 0
+    assert link.readlink() == Path("there")
+    assert json.loads(there.read_text())["input"] == "abc"
+    assert typed("predict", f"run={texts}", "text=abc", "output=/dev/stdout") == 0
+    assert json.loads(capsys.readouterr().out)["input"] == "abc"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe", "there"]
+
+
+def test_a_figure_goes_through_a_link_as_well(typed, tmp_path, bundle: Path, photos: Path) -> None:
+    (tmp_path / "there").touch()
+    (tmp_path / "a.png").symlink_to("there")
+    words = (f"input={photos / '00.png'}", "figure=a.png", "overwrite=true")
+    assert typed("predict", f"run={bundle}", *words) == 0
+    assert (tmp_path / "a.png").is_symlink()
+    assert (tmp_path / "there").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_read_is_not_overwritten(
+    typed, capsys, tmp_path: Path, bundle: Path, texts: Path, photos: Path
+) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes((photos / "00.png").read_bytes())
+    (tmp_path / "hard.png").hardlink_to(picture)
+    (tmp_path / "t.txt").write_text("abc\n")
+    (tmp_path / "list.txt").write_text("hard.png\n")
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    for run, words, message in (
+        (texts, ["input=t.txt", "output=./t.txt"], "output: t.txt is the input"),
+        (bundle, ["input=a.png", "figure=hard.png"], "figure: hard.png is the input"),
+        (bundle, ["input=list.txt", "figure=a.png"], "figure: a.png is one of the pictures"),
+        (bundle, ["input=*.png", "output=a.png"], "output: a.png is one of the pictures"),
+        (bundle, ["input=a.png", "output=b.png", "figure=./b.png"], "figure: is the file of outp"),
+    ):
+        assert typed("predict", f"run={run}", *words, "overwrite=true") == 2
+        assert message in capsys.readouterr().err
+        assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_full_disk_is_told_of_the_output(
+    typed, capsys, tmp_path: Path, monkeypatch, texts: Path
+) -> None:
+    (tmp_path / "t.txt").write_text("abc\n" * 300)
+    words = (f"run={texts}", "input=t.txt")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        assert typed("predict", *words, "output=a.jsonl") == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    err = capsys.readouterr().err
+    (partial,) = tmp_path.glob("a.jsonl.*.partial")
+    assert "error: output: a.jsonl: File too large\n" in err
+    assert f"; they lie in {partial.name}\n" in err
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "wb", closefd=False) as unwritable, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", io.TextIOWrapper(unwritable))
+        assert typed("predict", *words) == 2
+    assert "error: standard output: Bad file descriptor\n" in capsys.readouterr().err
+    os.close(reader)
+    os.close(writer)
+
+
+def test_closed_streams_are_named(typed, capsys, monkeypatch, texts: Path) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdin", None)
+        assert typed("predict", f"run={texts}", "input=-") == 2
+    assert "error: input: standard input is closed\n" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", None)
+        assert typed("predict", f"run={texts}", "text=abc") == 2
+    assert "error: output: standard output is closed" in capsys.readouterr().err
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", None)
+        assert typed("predict", f"run={texts}", "text= ") == 1
+        sys.stderr.close()
+    assert lines(capsys.readouterr().out) == [{"input": " ", "error": "the text is empty"}]
+
+
+def test_sigterm_ends_it_with_a_word(typed, capsys, tmp_path, monkeypatch, texts: Path) -> None:
+    def ended(*_: Any) -> Any:
+        yield [verb.Answer(verb.Item("abc", "abc"), np.float32([0.5, 0.5]))]
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(verb, "answered", ended)
+    words = (f"run={texts}", "text=abc", "output=a")
+    assert typed("predict", *words) == 128 + signal.SIGTERM
+    (partial,) = tmp_path.iterdir()
+    assert f"stopped after 1 input; they lie in {partial.name}\n" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(
@@ -220,16 +331,19 @@ def test_files_are_replaced_only_if_asked_and_only_whole(
         (["input=a", "text=b"], "input: must be given"),
         (["text=a", "format=json"], "format: must be jsonl, csv, table, found 'json'"),
         (["text=a", "tta=flop"], "tta: must be none, flip"),
-        (["text=a", "batch_size=0"], "batch_size: must be at least 1"),
+        (["text=a", "batch_size=0"], "batch_size: must be 1 to 65536, found 0"),
+        (["text=a", f"batch_size={9**20}"], "batch_size: must be 1 to 65536"),
         (["text=a", "top=-1"], "top: must be at least 0"),
-        (["text=a", "threads=0"], "threads: must be a whole number from 1"),
-        (["text=a", "column=true"], "column: must be a name or a position"),
+        (["text=a", "threads=-1"], "threads: must be 0 to"),
+        (["text=a", "threads=100000"], "4 a core, found 100000"),
+        (["text=a", "column=true"], "column: goes with input=, not with text=, found 'true'"),
         (["text=a", "figure=a.jpg"], "figure: must end in .png or .pdf"),
         (["text=a", "output=."], "output: . is a folder"),
         (["text=a", "output=no/where"], "output: there is no folder no"),
         (["text=a", "tta=flip"], "tta: flip mirrors images"),
         (["text=a", "figure=a.png"], "figure: shows pictures"),
         (["input=nowhere.csv"], "input: no such file: nowhere.csv"),
+        (["input=a.json"], "input: a.json is JSON; use .jsonl, an object a line"),
         (["text=a", "inptu=b"], "did you mean input?"),
     ],
 )
@@ -274,6 +388,13 @@ def test_a_figure_shows_the_pictures(typed, tmp_path, bundle: Path, photos: Path
     assert typed("predict", f"run={bundle}", f"input={photos}", f"figure=a.{ending}") == 1
     content = (tmp_path / f"a.{ending}").read_bytes()
     assert content.startswith(b"\x89PNG" if ending == "png" else b"%PDF")
+
+
+def test_a_figure_needs_matplotlib(typed, capsys, tmp_path, monkeypatch, bundle: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert typed("predict", f"run={bundle}", "input=a.png", "figure=b.png") == 2
+    assert "error: figure: matplotlib is not installed: pip install" in capsys.readouterr().err
 
 
 def test_no_figure_is_drawn_of_no_pictures(typed, tmp_path, bundle: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.stats import binomtest
 from burnish.commands.watch import main
 from burnish.deploy.bundle import Bundle, write_card
 from burnish.deploy.watch.log import Row, append, label, open_log
+from burnish.deploy.watch.page import _clock
 from burnish.errors import BundleError, ConfigError, DataError
 from burnish.runs.folder import RunFolder
 from burnish.spec import ImageSpec
@@ -111,20 +113,75 @@ def test_the_page_needs_nothing_else_and_trusts_no_name(tmp_path, bundle, capsys
     assert "2 of 4 windows drifted" in html
 
 
+def test_the_axis_of_the_page_says_the_day_once_or_below_each_time():
+    noon, evening = (time.mktime((2026, 1, 31, hour, 5, 0, 0, 0, -1)) for hour in (12, 20))
+    morning = time.mktime((2026, 2, 1, 7, 0, 0, 0, 0, -1))
+    assert _clock([noon, evening]) == (", 2026-01-31", ["12:05", "20:05"])
+    assert _clock([noon, morning]) == ("", ["12:05\n2026-01-31", "07:00\n2026-02-01"])
+
+
 def test_what_is_older_or_of_few_distinct_inputs_is_not_tested(tmp_path, bundle, capsys):
     log = write_log(tmp_path / "log.sqlite", bundle, bright=0.7)
     code, out = watched(capsys, log, "--bundle", bundle.path, "--window", 150, "--since", "20m")
-    assert code == 0
+    assert code == 4
     assert re.search(r"not tested: 1[12]\d distinct inputs, a window needs 150", out)
     code, out = watched(capsys, log, "--bundle", bundle.path, "--since", "1s")
-    assert "none in the last" in out
+    assert (code, "none in the last" in out) == (4, True)
     same = tmp_path / "same.sqlite"
     with closing(open_log(same)) as connection:
         row = Row("r", time.time(), bundle.version, "h", "cat", 0.9, 1.0, {"brightness": 0.9})
         append(connection, [row] * 1000, 10_000, 10**7)
     code, out = watched(capsys, same, "--bundle", bundle.path)
-    assert code == 0
+    assert code == 4
     assert "only 1 distinct inputs" in out
+
+
+def test_4_if_all_traffic_is_of_other_versions(tmp_path, bundle, capsys):
+    log = tmp_path / "log.sqlite"
+    with closing(open_log(log)) as connection:
+        row = Row("r", time.time(), "other", "h", "cat", 0.9, 1.0, {"brightness": 0.9})
+        append(connection, [row] * 1000, 10_000, 10**7)
+    code, out = watched(capsys, log, "--bundle", bundle.path)
+    assert code == 4
+    assert "1,000 more of other versions are left out" in out
+    code, out = watched(capsys, log, "--bundle", bundle.path, "--json")
+    assert (json.loads(out)["tested"], json.loads(out)["drifted"]) == (False, False)
+
+
+def test_what_no_window_holds_is_told(tmp_path, bundle, capsys):
+    log = write_log(tmp_path / "log.sqlite", bundle)
+    start = time.time() - 5000
+    row = Row("r", start, bundle.version, "h", "cat", 0.9, 1.0, {"brightness": 0.9})
+    early = [replace(row, id=f"e{i}", time=start + i, input_hash=f"e{i}") for i in range(300)]
+    with closing(open_log(log)) as connection:
+        rows = connection.execute("SELECT * FROM predictions").fetchall()
+        connection.execute("DELETE FROM predictions")
+        append(connection, early, 1000, 10**7)  # as bright as never since
+        marks = ", ".join("?" * 9)
+        columns = "id, time, model, input_hash, class, confidence, milliseconds, statistics, input"
+        connection.executemany(
+            f"INSERT INTO predictions ({columns}) VALUES ({marks})", [r[1:] for r in rows]
+        )
+    code, out = watched(capsys, log, "--bundle", bundle.path, "--window", 150)
+    assert code == 3
+    code, out = watched(capsys, log, "--bundle", bundle.path, "--window", 20, "--json")
+    found = json.loads(out)
+    assert (len(found["windows"]), found["uncompared"]) == (20, 100)
+    assert found["compared_since"] == pytest.approx(start + 100)
+    code, out = watched(capsys, log, "--bundle", bundle.path, "--window", 20)
+    assert re.search(r"100 older predictions, before \S*\s?\d\d:\d\d, were not compared "
+                     r"\(20 windows at most: take larger ones\)", out)  # fmt: skip
+
+
+def test_what_is_dated_in_the_future_is_left_out_and_told(tmp_path, bundle, capsys):
+    log = write_log(tmp_path / "log.sqlite", bundle)
+    row = Row("r", time.time() + 3600, bundle.version, "h", "cat", 0.9, 1.0, {"brightness": 0.9})
+    with closing(open_log(log)) as connection:
+        append(connection, [row] * 7, 1000, 10**7)
+    code, out = watched(capsys, log, "--bundle", bundle.path, "--window", 100)
+    assert code == 0
+    assert "200 from" in out
+    assert "7 more are dated in the future and left out" in out
 
 
 def test_a_bundle_without_a_reference_is_a_mistake_but_the_rest_is_shown(tmp_path, bundle, capsys):

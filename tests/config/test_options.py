@@ -51,8 +51,6 @@ def test_defaults_stand_where_nothing_was_typed():
         ("share=1e-3", "share", 0.001),
         ("loud=true", "loud", True),
         ("words=[a,b]", "words", ["a", "b"]),
-        ("figure=7", "figure", 7),
-        ("figure=1e-3", "figure", 0.001),
         ("figure=nan", "figure", "nan"),
         ("figure=", "figure", ""),
         ("figure=null", "figure", None),

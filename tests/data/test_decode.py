@@ -60,6 +60,19 @@ def test_transparency_lies_on_white() -> None:
     assert np.array(to_rgb(palette))[0].tolist() == [[10, 20, 30], [255, 255, 255]]
 
 
+def test_floats_are_refused_and_not_made_black(tmp_path: Path) -> None:
+    Image.fromarray(np.full((8, 8), 0.5, dtype=np.float32)).save(tmp_path / "a.tiff")
+    assert "32-bit floats" in (find_damage(tmp_path / "a.tiff") or "")
+    with pytest.raises(DataError, match=r"a\.tiff: its pixels are 32-bit floats"):
+        read_image(tmp_path / "a.tiff", 4, 4)
+
+
+def test_a_strip_is_not_resized_to_gigabytes(tmp_path: Path) -> None:
+    Image.new("L", (100_000, 1)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="too narrow"):
+        read_image(tmp_path / "a.png", 224, 224)
+
+
 def test_cmyk_files_show_their_colours(tmp_path: Path) -> None:
     red = Image.new("RGB", (32, 32), (220, 30, 40))
     red.convert("CMYK").save(tmp_path / "a.jpg", quality=95)

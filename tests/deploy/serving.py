@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import socket
@@ -33,8 +34,18 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Asks an app that is started, without a socket."""
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as asking:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
             yield asking
+
+
+def sent(app: FastAPI, *requests: Any) -> list[httpx.Response]:
+    """The answers to ``(method, path, options)``, asked at once."""
+
+    async def run() -> list[httpx.Response]:
+        async with client(app) as asking:
+            return await asyncio.gather(*(asking.request(m, p, **o) for m, p, o in requests))
+
+    return asyncio.run(run())
 
 
 @contextmanager

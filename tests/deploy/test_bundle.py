@@ -14,10 +14,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from burnish.deploy.bundle import Bundle, is_bundle, read_bundle
+from bundles import image_bundle
+from burnish.deploy.bundle import Bundle, Sample, is_bundle, read_bundle, write_card
+from burnish.deploy.loading import runtime
 from burnish.deploy.making import Trained, make_archive, make_bundle, staged
 from burnish.deploy.predictor import of_bundle
-from burnish.deploy.runtime import onnx_runtime, runtime, torch_runtime
+from burnish.deploy.runtime import onnx_runtime, torch_runtime
 from burnish.deploy.verify import Differs, verify
 from burnish.errors import BundleError
 from nets import IMAGES, net_of, trained
@@ -89,6 +91,113 @@ def test_a_net_that_is_not_a_number_is_found(made: tuple[Trained, Bundle]) -> No
         verify(lambda x: expected(x) * np.float32("nan"), expected, IMAGES, made[0].sample)
 
 
+@pytest.mark.parametrize(("off", "accepted"), [(3e-5, True), (3e-4, False)])
+def test_the_tolerance_is_a_ten_thousandth(off, accepted, made: tuple[Trained, Bundle]) -> None:
+    """Of logits around 0 the absolute part counts alone."""
+
+    def expected(inputs):
+        return np.zeros((len(inputs), 3), dtype=np.float32)
+
+    def found(inputs):
+        return expected(inputs) + np.float32(off)
+
+    if accepted:
+        batches = verify(found, expected, IMAGES, made[0].sample)["batches"]
+        assert batches["7"]["absolute"] == pytest.approx(off, rel=1e-2)
+    else:
+        with pytest.raises(Differs, match=r"differ by 0\.0003"):
+            verify(found, expected, IMAGES, made[0].sample)
+
+
+def test_a_sample_without_answers_is_no_sample(tmp_path: Path) -> None:
+    bundle = image_bundle(tmp_path)
+    pixels = bundle.sample.inputs
+    for inputs, logits in [
+        (pixels, np.zeros((0, 3), dtype=np.float32)),
+        (pixels[:0], np.zeros((0, 3), dtype=np.float32)),
+        (pixels, np.zeros((3, 3), dtype=np.float32)),
+        (pixels, np.zeros((4, 2), dtype=np.float32)),
+        (pixels, np.zeros((4, 3), dtype=np.float64)),
+        (pixels.astype(np.float32), np.zeros((4, 3), dtype=np.float32)),
+    ]:
+        Sample(inputs, logits).save(tmp_path / "sample.npz")
+        with pytest.raises(BundleError, match="does not hold inputs"):
+            _ = read_bundle(tmp_path).sample
+
+
+def test_what_cannot_be_put_in_place_leaves_the_old_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "bundle"
+    before = image_bundle(target).version
+    rename, calls = Path.rename, []
+
+    def second_fails(self: Path, other: Path) -> Path:
+        calls.append(other)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+    with pytest.raises(OSError, match="No space"), staged(target) as folder:
+        image_bundle(folder, seed=1)
+    assert read_bundle(target).version == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_what_is_a_persons_own_is_never_replaced(tmp_path: Path) -> None:
+    image_bundle(tmp_path / "bundle")
+    (tmp_path / "bundle" / "notes.txt").write_text("mine")
+    told = r"output: .*notes\.txt is none of a bundle's files"
+    with pytest.raises(BundleError, match=told), staged(tmp_path / "bundle"):
+        pytest.fail("nothing may begin")
+    assert (tmp_path / "bundle" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"class_names": ["a", "b", "c", "d"]}, r"answers \[2, 3\] to 2 inputs; .* 4 classes"),
+        ({"height": 9}, r"fails for inputs \[2, 3, 9, 8\]"),
+    ],
+)
+def test_a_net_of_another_spec_is_refused(changes, told, tmp_path: Path) -> None:
+    spec = image_bundle(tmp_path).spec.to_dict() | changes
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    predictor = of_bundle(read_bundle(tmp_path), 1)
+    with pytest.raises(BundleError, match=rf"model\.onnx: {told}") as caught:
+        predictor.predict([np.zeros((spec["height"], 8, 3), np.uint8)] * 2)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"height": 0}, "height must be a whole number of at least 1, found 0"),
+        ({"width": "32"}, "width must be a whole number"),
+        ({"class_names": []}, "class names must be a list of texts"),
+        ({"class_names": [1, 2, 3]}, "class names must be a list of texts"),
+        ({"class_names": "abc"}, "class names must be a list of texts"),
+        ({"mean": [float("nan")] * 3}, "mean and std must be finite"),
+        ({"std": [0, 0, 0]}, "std must be greater than 0"),
+    ],
+)
+def test_a_spec_that_makes_no_sense_is_refused(changes, told, tmp_path: Path) -> None:
+    bundle = image_bundle(tmp_path)
+    (tmp_path / "spec.json").write_text(json.dumps(bundle.spec.to_dict() | changes))
+    with pytest.raises(BundleError, match=rf"spec\.json: spec: {told}"):
+        of_bundle(read_bundle(tmp_path))
+
+
+def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+    bundle = image_bundle(tmp_path)
+    net = onnx.load(str(bundle.file))
+    onnx.save(net, str(bundle.file), save_as_external_data=True, location="w.bin", size_threshold=0)
+    changed = write_card(tmp_path, "onnx", {"name": "x", "quantize": "none"})
+    with pytest.raises(BundleError, match="keeps weights in other files"):
+        runtime(changed)
+
+
 class Pretender(nn.Module):
     """Computes something else as soon as it is exported."""
 
@@ -154,8 +263,15 @@ def test_a_file_that_was_exchanged_is_refused(made: tuple[Trained, Bundle], tmp_
 
 
 @pytest.mark.parametrize(
-    "card", ["[]", "{", '{"burnish_bundle": 1, "format": "exe", "sha256": "a"}', "\0"]
-)
+    "card",
+    [
+        "[]", "{", "{}", "\0", "[" * 100_000,
+        '{"burnish_bundle": 1, "format": "exe", "sha256": "a"}',
+        '{"burnish_bundle": 1, "format": ["onnx"], "sha256": "a"}',
+        '{"burnish_bundle": true, "format": "onnx", "sha256": "a"}',
+    ],
+    ids=["list", "cut", "empty", "zero", "deep", "exe", "formats", "true"],
+)  # fmt: skip
 def test_a_card_that_is_none_is_refused(tmp_path: Path, card: str) -> None:
     (tmp_path / "bundle.json").write_text(card)
     with pytest.raises(BundleError, match=r"bundle\.json"):

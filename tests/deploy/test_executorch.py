@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from burnish.deploy.loading import runtime
 from burnish.deploy.making import make_bundle
-from burnish.deploy.runtime import runtime
 from nets import OF_TEXTS, TEXTS, net_of, spec_for, trained
 
 pytestmark = pytest.mark.executorch

@@ -19,9 +19,9 @@ from torch import nn
 from burnish.deploy.bundle import read_bundle
 from burnish.deploy.formats.mar import write_mar
 from burnish.deploy.formats.onnx import write_onnx
+from burnish.deploy.loading import runtime
 from burnish.deploy.making import Trained, make_bundle
 from burnish.deploy.predictor import of_bundle
-from burnish.deploy.runtime import runtime
 from burnish.errors import BundleError
 from burnish.spec import ImageSpec, spec_from_dict
 from nets import IMAGES, MODELS, TEXTS, net_of, spec_for, trained

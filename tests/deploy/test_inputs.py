@@ -8,6 +8,7 @@ import io
 import json
 import os
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,30 @@ def test_a_folder_is_walked_in_the_order_of_its_paths(tmp_path: Path) -> None:
     expected = ["a.png", "b.png", "b/10.png", "b/2.JPG", "b/c/1.webp"]
     assert [item.name for item in items] == [str(tmp_path / name) for name in expected]
     assert [item.content for item in items] == [item.name for item in items]
-    assert notes == [f"{tmp_path}: left out 2 files that do not end as pictures do"]
+    left = "2 files that do not end as pictures do: 1 .db, 1 .txt"
+    assert notes == [f"{tmp_path}: left out {left}"]
+
+
+def test_the_endings_of_what_is_left_out_are_counted(tmp_path: Path) -> None:
+    for name in (
+        "1.HEIC",
+        "2.heic",
+        "3.mov",
+        "4",
+        "5.aa",
+        "6.bb",
+        "7.cc",
+        "8.mov",
+        "a.avif",
+        "b.jp2",
+    ):
+        write(tmp_path / name)
+    items, notes = found(tmp_path, images=True)
+    assert [Path(item.name).name for item in items] == ["a.avif", "b.jp2"]
+    assert notes[0].endswith(
+        "8 files that do not end as pictures do: 2 .heic, 2 .mov, 1 no ending, 1 .aa, 1 .bb, "
+        "1 more endings"
+    )
 
 
 def test_links_in_a_circle_end_and_are_followed_once(tmp_path: Path) -> None:
@@ -84,7 +108,9 @@ def test_nothing_to_predict_is_said_with_what_was_passed_over(tmp_path: Path) ->
     with pytest.raises(DataError, match=f"nothing to predict in {tmp_path}$"):
         found(tmp_path, images=True)
     write(tmp_path / "a.doc")
-    with pytest.raises(DataError, match=r"nothing to predict .* left out 1 file that"):
+    with pytest.raises(
+        DataError, match=r"nothing to predict .* left out 1 file that does .*: 1 \.doc\)"
+    ):
         found(tmp_path, images=True)
 
 
@@ -204,6 +230,11 @@ def test_columns_by_position_have_no_header(tmp_path: Path) -> None:
         ("t.csv", b"PK\x03\x04", "workbook or zip"),
         ("t.jsonl", b"", "nothing to predict"),
         ("t.txt", b"\xff\xfea\0", "UTF-16"),
+        ("t.csv", "text\n好吃\n难吃\n很好吃\n".encode("gbk"), r"is not UTF-8 \(GBK or Latin-1"),
+        ("t.txt", "é\nà\nok\nü\n".encode("latin-1"), "is not UTF-8 .* save it as UTF-8"),
+        ("t.csv", b"label;text\n1;a\n", "parted by semicolons; part them by commas"),
+        ("t.txt", b"\x89PNG\r\n\x1a\n\0", "t.txt: is a picture; a text file was expected"),
+        ("t.json", b"[]", "is JSON; use .jsonl"),
         ("t.csv.gz", b"text\n", "cannot be read"),
         ("t.txt.gz", gzip.compress(b"text\n" * 9999)[:-20], "cannot be read"),
     ],
@@ -236,6 +267,19 @@ def test_what_does_not_fit_the_net_is_refused(tmp_path: Path) -> None:
         found("早餐很好", images=False)
 
 
+def test_one_of_many_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "p.png")
+    table = write(tmp_path / "t.csv", "image\np.png\n")
+    lined = write(tmp_path / "t.txt", "p.png\n")
+    glob = tmp_path / "p*"
+    piped = of_bytes(os.fsencode(tmp_path / "p.png"), images=True)
+    for items in (*(found(asked, images=True)[0] for asked in (table, lined, glob)), piped):
+        assert [(item.content, item.error) for item in items] == [(None, "not a regular file")]
+    # Named alone it is what a shell makes of <(...).
+    Thread(target=(tmp_path / "p.png").write_bytes, args=(b"picture",)).start()
+    assert found(tmp_path / "p.png", images=True)[0][0].content == b"picture"
+
+
 # --- standard input ------------------------------------------------------------------------------
 
 
@@ -264,11 +308,23 @@ def test_paths_on_standard_input() -> None:
     assert [i.name for i in of_bytes("\0".join(many).encode(), images=True)] == many
 
 
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
+@pytest.mark.parametrize(
+    "format", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000"]
+)
 def test_a_picture_on_standard_input_is_itself_the_item(format: str) -> None:
     file = io.BytesIO()
     Image.new("RGB", (9, 7)).save(file, format)
     assert of_bytes(file.getvalue(), images=True) == [Item("-", file.getvalue())]
+
+
+def test_standard_input_that_is_neither_is_refused() -> None:
+    for content in (b"\0\0\1\0\1\0\x10\x10", b"\x7fELF\2\1\1\0", b"\0a.png\0"):
+        with pytest.raises(DataError, match=r"^input: standard input is neither a list of paths"):
+            of_bytes(content, images=True)
+    with pytest.raises(DataError, match=r"^input: standard input is a picture; this net classif"):
+        of_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF\0", images=False)
+    (item,) = of_bytes(b"GIF89a is a format\n", images=False)
+    assert item.content == "GIF89a is a format"
 
 
 # --- reading ahead -------------------------------------------------------------------------------

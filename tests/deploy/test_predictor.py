@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import burnish
-from burnish.deploy.predictor import Predictor, load_bundle
-from burnish.errors import DataError
+from burnish.deploy.predictor import Predictor, load_bundle, softmax
+from burnish.errors import ConfigError, DataError
 from burnish.spec import ImageSpec
 from deploy.bundles import IMAGES, image_bundle, image_logits, probabilities, text_bundle
 
@@ -54,6 +54,20 @@ def test_every_form_of_a_picture_is_the_same_picture(images: Predictor, tmp_path
     np.testing.assert_allclose(together, SAID[[0] * len(forms)], rtol=1e-5)
 
 
+def test_large_logits_have_probabilities() -> None:
+    found = softmax(np.array([[1000, 999, -1000], [-800, -800, -800]], dtype=np.float32))
+    e = np.e
+    expected = [[e / (1 + e), 1 / (1 + e), 0], [1 / 3, 1 / 3, 1 / 3]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_outer_blanks_of_a_text_count_as_little_as_in_training(tmp_path: Path) -> None:
+    predictor = load_bundle(text_bundle(tmp_path).path)
+    bare = predictor.predict("abc").probabilities
+    for text in ("  abc", "abc\r\n", "\ufeff abc\t"):
+        np.testing.assert_array_equal(predictor.predict(text).probabilities, bare)
+
+
 def test_batches_in_one_array(images: Predictor) -> None:
     batches = [LAST, LAST / 255, torch.from_numpy(PIXELS), tuple(LAST), list(torch.tensor(PIXELS))]
     for batch in batches:
@@ -92,6 +106,9 @@ def test_grey_images_need_no_channels(grey: tuple[Predictor, ImageSpec]) -> None
         (np.zeros((0, 8, 3), np.uint8), "pixels must be"),
         (Path("nowhere.png"), "^nowhere.png: no such file or directory$"),
         (["/"], "^/: is a directory$"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1", "^HEIC, which Pillow does not read; save it as JPEG$"),
+        (b"P6 " + b"1" * 40, "^Token too long in file header$"),
+        (b"P6 \xff 1 255 ", "^invalid literal for int.. with base 10$"),
     ],
 )
 def test_what_is_no_picture_is_named(images: Predictor, wrong: Any, message: str) -> None:
@@ -109,3 +126,25 @@ def test_texts_in_lists_and_arrays(tmp_path: Path) -> None:
         predictor.predict(["abc", 3])
     with pytest.raises(DataError, match=r"^a text must be a string, found bytes$"):
         predictor.predict(b"abc")
+
+
+def test_an_empty_text_is_refused(tmp_path: Path) -> None:
+    predictor = load_bundle(text_bundle(tmp_path).path)
+    with pytest.raises(DataError, match=r"^input 1 of 2: the text is empty$"):
+        predictor.predict(["abc", " \n"])
+
+
+def test_numbers_that_nothing_can_be_done_with_are_refused(tmp_path: Path) -> None:
+    bundle = text_bundle(tmp_path).path
+    with pytest.raises(DataError, match=r"^predict: batch_size must be at least 1, found 0$"):
+        load_bundle(bundle).predict("abc", batch_size=0)
+    for threads in (0, -5, 100_000):
+        with pytest.raises(ConfigError, match=rf"^threads: must be 1 to .* found {threads}$"):
+            burnish.load_predictor(bundle, threads=threads)
+
+
+def test_a_photograph_of_a_telephone_is_named(images: Predictor, tmp_path: Path) -> None:
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1")
+    with pytest.raises(DataError, match=r"a\.jpg: HEIC, .* save it as JPEG$"):
+        images.predict(file)

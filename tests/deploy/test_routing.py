@@ -47,7 +47,7 @@ def seen(item: Any) -> Seen:
 
 
 def bundle(name: str, spec) -> Bundle:
-    made = Bundle(Path(name), {"sha256": "0" * 64, "format": "onnx"})
+    made = Bundle(Path(name), {"sha256": name.encode().hex() * 32, "format": "onnx"})
     made.__dict__["spec"] = spec  # where cached_property keeps it
     return made
 
@@ -128,6 +128,14 @@ def test_a_pair_that_cannot_stand_in_is_refused_by_name(one, other, split, words
         check_pair(bundle("A", one), bundle("B", other), split)
     assert "A (run)" in str(caught.value)
     assert "B (shadow)" in str(caught.value)
+
+
+def test_a_bundle_beside_itself_is_refused():
+    one = bundle("A", texts("a", "b"))
+    with pytest.raises(
+        BundleError, match=r"A \(run\) and A \(shadow\): are the same version, 4141"
+    ):
+        check_pair(one, one, 0.5)
 
 
 def test_a_pair_that_fits():

@@ -136,6 +136,8 @@ def test_a_text_comes_in_json_or_plainly(texts: Path) -> None:
         ({"json": {"image": [[[1, 2]]]}}, 422, "[1][1][2]"),
         ({"json": {"image": [["a"]]}}, 422, "whole numbers"),
         ({"json": {"image": [[0.5]]}}, 422, "whole numbers"),
+        ({"json": {"image": [[True, 2]]}}, 422, "whole numbers"),
+        ({"json": {"image": ["a" * 10**6, *["b"] * 10**5]}}, 422, "whole numbers"),  # 400 GB
         ({"json": {"image": [[]]}}, 422, "whole numbers"),
         ({"json": {"images": ["aa"] * 65}}, 413, "65 inputs"),
         ({"json": {"image": [[0] * 1001] * 1000}}, 413, "values"),
@@ -160,6 +162,29 @@ def test_wrong_requests_are_told_what_is_wrong(
     assert words in told["error"]["message"]
     assert told["id"] == response.headers["x-request-id"]
     assert str(images) not in response.text
+
+
+@pytest.mark.parametrize("cut", [1, 3, 30, 60])
+def test_a_form_that_was_cut_off_is_not_answered_in_part(images: Path, cut: int) -> None:
+    part = b'--edge\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    body = 2 * (part + PNG + b"\r\n")
+    kind = "multipart/form-data; boundary=edge"
+    whole = posted(images, **raw(body + b"--edge--\r\n", kind))
+    assert len(whole.json()["predictions"]) == 2
+    response = posted(images, **raw((body + b"--edge--")[:-cut], kind))
+    assert response.status_code == 422
+    assert "form is damaged" in response.json()["error"]["message"]
+
+
+def test_probes_may_ask_for_the_head_alone(images: Path) -> None:
+    async def look(asking: httpx.AsyncClient) -> list[httpx.Response]:
+        paths = ("/health/live", "/v2/health/ready", "/metrics", "/docs", "/", "/predict")
+        return [await asking.head(path) for path in paths]
+
+    found = asked(images, look)
+    assert [one.status_code for one in found] == [200] * 5 + [405]
+    assert [one.content for one in found] == [b""] * 6
+    assert int(found[0].headers["content-length"]) == len('{"status":"live"}')
 
 
 def test_images_are_no_texts(texts: Path) -> None:

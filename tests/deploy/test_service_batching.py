@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from burnish.deploy.service.batching import Batcher
 from burnish.deploy.service.refusal import Refused
+from burnish.deploy.service.service import _judged
 
 
 class Net:
@@ -38,7 +39,34 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_of(net: Net, scenario: Any, **given: Any) -> None:
+def test_what_is_not_a_number_is_no_answer() -> None:
+    assert _judged(np.array([np.nan, 0.5], dtype=np.float32)).status == 500
+    row = np.array([0.25, 0.75], dtype=np.float32)
+    assert _judged(row) is row
+
+
+def test_a_net_that_forgets_an_input_does_not_end_the_service() -> None:
+    """One row too few is a failure of that batch; the next is answered."""
+    calls = []
+
+    def compute(items):
+        calls.append(len(items))
+        return np.zeros((len(items) - (len(calls) == 1), 2), dtype=np.float32)
+
+    async def ask():
+        batcher = Batcher(compute, max_batch=4)
+        batcher.start()
+        first = await batcher.answers(["a"])
+        second = await batcher.answers(["b"])
+        await batcher.stop()
+        return first, second
+
+    (failed,), (row,) = asyncio.run(ask())
+    assert isinstance(failed, ValueError)
+    assert row.tolist() == [0, 0]
+
+
+async def played(net: Net, scenario: Any, **given: Any) -> None:
     batcher = Batcher(net, **given)
     batcher.start()
     try:
@@ -49,10 +77,7 @@ async def test_of(net: Net, scenario: Any, **given: Any) -> None:
 
 
 def run(net: Net, scenario: Any, **given: Any) -> None:
-    asyncio.run(test_of(net, scenario, **given))
-
-
-test_of.__test__ = False  # type: ignore[attr-defined]
+    asyncio.run(played(net, scenario, **given))
 
 
 def test_what_waits_is_computed_together_up_to_the_limit() -> None:
@@ -118,6 +143,24 @@ def test_a_full_queue_refuses_all_inputs_of_a_request_or_none() -> None:
         await asyncio.gather(first, waiting, batcher.answer(5))
 
     run(net, scenario, queue=3)
+
+
+def test_what_waits_is_told_to_the_last_even_of_cancelled_requests() -> None:
+    net, told = Net(waits=True), []
+
+    async def scenario(batcher: Batcher) -> None:
+        first = asyncio.create_task(batcher.answer(0))
+        await until(lambda: net.batches)
+        gone = asyncio.create_task(batcher.answers([1, 2, 3]))
+        await until(lambda: batcher.size == 3)
+        assert sum(told) == 3
+        gone.cancel()
+        net.go.set()
+        await first
+        await until(lambda: batcher.size == 0)
+        assert sum(told) == 0
+
+    run(net, scenario, waited=told.append)
 
 
 def test_the_work_of_a_cancelled_request_is_dropped() -> None:

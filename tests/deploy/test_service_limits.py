@@ -1,10 +1,11 @@
-"""Limits: bytes, pixels, time, keys. A stranger's request costs no more than they allow."""
+"""Limits: bytes, pixels, time. A stranger's request costs no more than they allow."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import struct
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator
@@ -22,7 +23,7 @@ from burnish.data.decode import read_image
 from burnish.deploy.service.app import create_app
 from burnish.deploy.service.settings import Settings
 from burnish.errors import ConfigError
-from serving import client, noise, png, settings
+from serving import client, noise, png, sent, settings
 
 PNG = png(noise())
 KIND = {"content-type": "image/png"}
@@ -31,16 +32,6 @@ KIND = {"content-type": "image/png"}
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return image_bundle(tmp_path_factory.mktemp("images")).path
-
-
-def sent(app: FastAPI, *requests: Any) -> list[httpx.Response]:
-    """The answers to ``(method, path, options)``, asked at once."""
-
-    async def run() -> list[httpx.Response]:
-        async with client(app) as asking:
-            return await asyncio.gather(*(asking.request(m, p, **o) for m, p, o in requests))
-
-    return asyncio.run(run())
 
 
 def posted(bundle: Path, body: Any, **given: Any) -> httpx.Response:
@@ -116,37 +107,6 @@ def test_a_body_is_measured_with_and_without_its_length(bundle: Path) -> None:
     assert posted(bundle, bytes(499_999), max_body_mb=0.5).status_code == 415
 
 
-def test_the_key_is_asked_for_except_by_probes_and_the_page(bundle: Path) -> None:
-    app = create_app(settings(bundle, api_key="clé"))
-    key = "clé".encode()
-    ask = {"content": PNG}
-    answers = sent(
-        app,
-        *[("GET", path, {}) for path in ("/health/live", "/health/ready", "/")],
-        *[("GET", path, {}) for path in ("/model/info", "/metrics", "/docs", "/no", "/page/")],
-        ("POST", "/predict", {**ask, "headers": KIND}),
-        ("POST", "/predict", {**ask, "headers": {**KIND, "X-API-Key": "cle"}}),
-        ("POST", "/predict", {**ask, "headers": {**KIND, "Authorization": b"Basic " + key}}),
-        ("POST", "/predict", {**ask, "headers": {**KIND, "Authorization": b"Bearer " + key}}),
-        ("POST", "/predict", {**ask, "headers": {**KIND, "X-API-Key": key}}),
-    )
-    found = [answer.status_code for answer in answers]
-    assert found == [200] * 3 + [401] * 5 + [401] * 3 + [200] * 2
-    assert "www-authenticate" in answers[3].headers
-
-
-def test_other_origins_are_admitted_only_by_name(bundle: Path) -> None:
-    origin = {"Origin": "https://example.org"}
-    ask = ("POST", "/predict", {"content": PNG, "headers": {**KIND, **origin}})
-    (closed,) = sent(create_app(settings(bundle)), ask)
-    (opened,) = sent(create_app(settings(bundle, cors=("https://example.org",))), ask)
-    (refused,) = sent(create_app(settings(bundle, cors=("https://example.org",), api_key="k")), ask)
-    assert "access-control-allow-origin" not in closed.headers
-    assert opened.headers["access-control-allow-origin"] == "https://example.org"
-    assert refused.status_code == 401
-    assert "access-control-allow-origin" in refused.headers
-
-
 def test_a_request_s_id_is_kept_if_it_is_harmless(bundle: Path) -> None:
     app = create_app(settings(bundle))
     names = ["order-17", "a b", "<script>", "x" * 65, "a\tb"]
@@ -196,8 +156,106 @@ def test_a_full_queue_is_a_503_that_says_when_to_come_back(bundle: Path) -> None
         ({"split": 0.5}, "split: 0.5 needs a second bundle"),
         ({"max_items": 300}, "max_items: a request of 300 inputs never fits a queue of 256"),
         ({"threads": "two"}, "threads: must be a number"),
+        ({"api_key": ""}, "api_key: found a key that is empty"),
+        ({"api_key": " "}, "api_key: found a key that is empty"),
+        ({"api_key": "key\n"}, "api_key: found a key with white space around it"),
     ],
 )
 def test_settings_out_of_range_are_named(given: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Settings(Path(), **given)
+
+
+def test_the_pixels_of_a_request_are_counted_before_the_first_is_decoded(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("it was decoded"))
+    form = {"files": [("files", ("a", grey_png(1000, 900)))] * 5}
+    (response,) = sent(
+        create_app(settings(bundle, max_pixels=1_000_000)), ("POST", "/predict", form)
+    )
+    assert response.status_code == 413
+    assert "4500000 pixels together; at most 4000000" in response.json()["error"]["message"]
+
+
+class Slow:
+    """A decoder's ``read`` that waits for ``go``, but for small pictures."""
+
+    def __init__(self, app: FastAPI) -> None:
+        decoder = app.state.service.engine.decoder
+        self.read, self.go = decoder.read, threading.Event()
+        self.order: list[int] = []
+        decoder.read = self
+
+    def __call__(self, raw: bytes) -> Any:
+        assert self.go.wait(10)
+        self.order.append(len(raw))
+        return self.read(raw)
+
+
+def test_one_request_s_pictures_leave_room_between_them(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Settings, "cores", 1)
+    app = create_app(settings(bundle))
+    slow, big = Slow(app), png(noise(99, 99))
+
+    async def run() -> list[httpx.Response]:
+        async with client(app) as asking:
+            many = asyncio.ensure_future(asking.post("/predict", files=[("files", ("a", big))] * 8))
+            await asyncio.sleep(0.1)
+            one = asyncio.ensure_future(asking.post("/predict", content=PNG, headers=KIND))
+            await asyncio.sleep(0.1)
+            told = [await asking.get(path) for path in ("/metrics", "/model/info")]
+            slow.go.set()
+            return [await many, await one, *told]
+
+    assert [answer.status_code for answer in asyncio.run(run())] == [200] * 4
+    assert slow.order.index(len(PNG)) <= 2
+    assert len(slow.order) == 9
+
+
+def test_what_waits_to_be_decoded_is_bounded(bundle: Path) -> None:
+    app = create_app(settings(bundle, queue=2, max_items=2))
+    slow = Slow(app)
+    ask = {"content": PNG, "headers": KIND}
+
+    async def run() -> list[int]:
+        async with client(app) as asking:
+            first = [asyncio.ensure_future(asking.post("/predict", **ask)) for _ in range(2)]
+            await asyncio.sleep(0.1)
+            third = await asking.post("/predict", **ask)
+            slow.go.set()
+            return [one.status_code for one in (third, *await asyncio.gather(*first))]
+
+    assert asyncio.run(run()) == [503, 200, 200]
+
+
+def test_many_large_bodies_leave_room_for_small_ones(bundle: Path) -> None:
+    app = create_app(settings(bundle, max_body_mb=0.1))
+
+    async def run() -> tuple[list[int], list[int]]:
+        ended = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield bytes(99_990)
+            await ended.wait()
+            yield bytes(10)
+
+        def large() -> asyncio.Future[httpx.Response]:
+            headers = {**KIND, "Content-Length": "100000"}
+            return asyncio.ensure_future(asking.post("/predict", content=slowly(), headers=headers))
+
+        async with client(app) as asking:
+            holding = [large() for _ in range(20)]
+            await asyncio.sleep(0.1)
+            small = [await asking.post("/predict", content=PNG, headers=KIND) for _ in range(3)]
+            ended.set()
+            held = await asyncio.gather(*holding)
+            again = await asking.post("/predict", content=bytes(100_000), headers=KIND)
+        return [one.status_code for one in [*small, again]], [one.status_code for one in held]
+
+    found, held = asyncio.run(run())
+    assert found == [200] * 3 + [415]
+    assert set(held) == {415, 503}
+    assert held.count(415) >= 8

@@ -22,7 +22,8 @@ from launch import start
 from serving import connected, noise, png, running, settings
 
 PNG = png(noise())
-HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+HEAD += b"Content-Length: %d\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,25 @@ def test_slow_clients_are_cut_off_and_hold_nobody_up(bundle: Path) -> None:
         dribbling.join()
         for line in lines:
             line.close()
+
+
+def test_the_clock_runs_for_a_pipelined_request_too(bundle: Path) -> None:
+    with running(settings(bundle, receive_s=0.5)) as where, connected(where) as line:
+        line.settimeout(5)
+        line.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n" + HEAD % 1000 + b"a")
+        found = received(line)
+        assert found.startswith(b"HTTP/1.1 200")
+        assert b"HTTP/1.1 408" in found
+
+
+def test_a_request_framed_in_two_ways_is_refused_and_nothing_after_it_is_read(bundle: Path) -> None:
+    two = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
+    two += b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with running(settings(bundle)) as where, connected(where) as line:
+        line.sendall(two + b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        found = received(line)
+    assert found.startswith(b"HTTP/1.1 400")
+    assert found.count(b"HTTP/1.1") == 1
 
 
 def dribble(line: socket.socket) -> None:
@@ -184,6 +204,12 @@ def test_workers_share_their_counts_and_the_dead_are_replaced(
         time.sleep(0.1)
     until_ready(where)
     assert len({*workers_of(process), *workers}) == 3
+    environment = Path(f"/proc/{workers[1]}/environ").read_bytes()
+    shared = re.search(rb"PROMETHEUS_MULTIPROC_DIR=([^\0]+)", environment)
+    assert shared
+    kept = {path.name for path in Path(os.fsdecode(shared[1])).iterdir()}
+    assert f"gauge_livesum_{workers[1]}.db" in kept
+    assert f"gauge_livesum_{workers[0]}.db" not in kept
     assert line in httpx.get(f"{where}/metrics").text.splitlines()
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 0

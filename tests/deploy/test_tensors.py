@@ -63,6 +63,8 @@ def test_texts():
         ({"data": [True] * 120}, "numbers of the datatype UINT8"),
         ({"data": [0.5] * 120}, "numbers of the datatype UINT8"),
         ({"data": [10**30] * 120}, "numbers of the datatype UINT8"),
+        ({"data": [True, *[1] * 119]}, "numbers of the datatype UINT8"),
+        ({"data": ["a" * 10**6, *["b"] * 10**6]}, "numbers of the datatype UINT8"),  # 4 TB
         ({"data": [None] * 120}, "numbers of the datatype UINT8"),
         ({"data": [256] * 120}, "0 to 255"),
         ({"data": [-1] * 120}, "0 to 255"),

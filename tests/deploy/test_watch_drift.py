@@ -170,6 +170,21 @@ def test_false_alarms_of_a_whole_look_stay_below_alpha():
     assert any(looks)  # and it is no test that never speaks
 
 
+def test_a_reference_is_rounded_and_a_log_is_not_and_that_is_no_drift():
+    rng = np.random.default_rng(5)
+    # A sure net: half of the confidences are within 1e-5 of 1.
+    sure = 1 - 10.0 ** rng.uniform(-9, -2, 2500)
+    assert np.mean(sure.round(5) == 1) > 0.4
+    labels = ["a"] * 500
+    known = Reference("val", {"confidence": sure[:2000].round(5)}, {"a": 2000})
+    (window,) = compare(logged(({"confidence": sure[2000:]}, labels)), known, 500, 0.01)
+    assert not window.drifted
+    # The same the other way round.
+    raw = Reference("val", {"confidence": sure[:2000]}, {"a": 2000})
+    (window,) = compare(logged(({"confidence": sure[2000:].round(5)}, labels)), raw, 500, 0.01)
+    assert not window.drifted
+
+
 def test_a_drift_is_found_and_dated():
     rng = np.random.default_rng(3)
     parts = [sampled(rng, 250), sampled(rng, 250), sampled(rng, 250, shift=1.0)]

@@ -7,49 +7,19 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from logs import PICTURES, answered, cells, recorded, row, size_of, until
 
-from bundles import IMAGES, TEXTS
-from burnish.deploy.preprocess import preprocess
-from burnish.deploy.watch.log import Row, append, check_log, label, open_log
+from burnish.deploy.watch.log import Ambiguous, append, check_log, label, open_log
 from burnish.deploy.watch.reading import read_log
-from burnish.deploy.watch.recorder import Answered, Recorder
+from burnish.deploy.watch.recorder import Recorder
 from burnish.errors import ConfigError, DataError
 from launch import ROOT
-
-PICTURES, SENTENCES = preprocess(IMAGES), preprocess(TEXTS)
-
-
-def row(i: int, model: str = "a", size: int = 0) -> Row:
-    blob = bytes(size) if size else None
-    return Row(f"r{i}", 1000.0 + i, model, f"h{i}", "cat", 0.5, 1.0, {"tokens": float(i)}, blob)
-
-
-def answered(i: int, item: object = "abc", made=SENTENCES) -> Answered:
-    return Answered(f"r{i}", "v1", made, item, "good", 0.75, 2.5, 1000.0 + i)
-
-
-def recorded(path: Path, items: list[Answered], **given) -> Recorder:
-    recorder = Recorder(path, **given)
-    recorder.start()
-    for item in items:
-        recorder.record(item)
-    recorder.stop()
-    return recorder
-
-
-def cells(path: Path, query: str) -> list[tuple]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(query).fetchall()
-
-
-def size_of(path: Path) -> int:
-    return sum(p.stat().st_size for p in path.parent.glob(path.name + "*"))
 
 
 def test_what_was_answered_is_read_back(tmp_path):
@@ -84,15 +54,36 @@ def test_models_and_times_are_told_apart_and_only_the_latest_are_read(tmp_path):
     assert found.cut
 
 
+def test_the_latest_are_those_written_last_whatever_their_clock_said(tmp_path):
+    path = tmp_path / "log.sqlite"
+    with closing(open_log(path)) as connection:
+        append(connection, [replace(row(i), time=2000.0 - i) for i in range(10)], 1000, 10**7)
+        append(connection, [replace(row(10), time=9e9)], 1000, 10**7)
+        append(connection, [row(11)], 1000, 10**7)
+    found = read_log(path, "a", most=3, until=3000.0)
+    assert found.hashes == ["h8", "h9", "h11"]
+    assert (found.future, found.cut, found.others) == (1, True, 0)
+    assert read_log(path, "a").future == 0
+
+
 def test_feedback_belongs_to_the_latest_of_an_id_and_the_last_word_counts(tmp_path):
     path = tmp_path / "log.sqlite"
     with closing(open_log(path)) as connection:
-        append(connection, [row(0), row(1), row(0)], 1000, 10**7)
+        append(connection, [row(0), row(1), row(0)], 1000, 10**7)  # asked again: one input
         assert not label(connection, "r2", "cat", 1.0)
         assert label(connection, "r0", "cat", 1.0)
         assert label(connection, "r0", "dog", 2.0)
     assert sorted(read_log(path, "a").truths, key=str) == [None, None, "dog"]
     assert cells(path, "SELECT number, label FROM feedback") == [(3, "dog")]
+
+
+def test_feedback_for_an_id_of_several_inputs_is_nobodys(tmp_path):
+    path = tmp_path / "log.sqlite"
+    with closing(open_log(path)) as connection:
+        append(connection, [row(0), replace(row(1), id="r0")], 1000, 10**7)
+        with pytest.raises(Ambiguous):
+            label(connection, "r0", "cat", 1.0)
+    assert cells(path, "SELECT count(*) FROM feedback") == [(0,)]
 
 
 def test_the_oldest_rows_make_room_and_their_feedback_goes_too(tmp_path):
@@ -155,7 +146,7 @@ def test_a_log_that_cannot_be_written_is_said_once_and_taken_up_again(tmp_path, 
     recorder.start()
     for i in range(3):
         recorder.record(answered(i))
-        _until(lambda i=i: recorder.counts["failed"] == i + 1)
+        until(lambda i=i: recorder.counts["failed"] == i + 1)
     assert len(caplog.records) == 1
     assert "cannot be written (unable to open database file)" in caplog.text
     path.parent.mkdir()
@@ -163,13 +154,6 @@ def test_a_log_that_cannot_be_written_is_said_once_and_taken_up_again(tmp_path, 
     recorder.stop()
     assert recorder.counts == {"failed": 3, "written": 1}
     assert cells(path, "SELECT id FROM predictions") == [("r3",)]
-
-
-def _until(true, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 WRITER = """

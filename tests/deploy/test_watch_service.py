@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import prometheus_client
 import pytest
 
-from bundles import image_bundle, text_bundle
+from bundles import IMAGES, image_bundle, text_bundle
 from burnish.deploy.predictor import of_bundle
 from burnish.deploy.service import feedback
 from burnish.deploy.service.app import create_app
-from burnish.deploy.watch.gauges import Monitor
+from burnish.deploy.watch.gauges import Gauges, Monitor
 from burnish.deploy.watch.reading import read_log
 from burnish.deploy.watch.reference import make_reference
-from burnish.deploy.watch.summary import Settings
+from burnish.deploy.watch.summary import Settings, summarise
 from burnish.errors import ConfigError
 from burnish.runs.folder import RunFolder
 from serving import client, noise, png, settings
@@ -159,12 +162,108 @@ def _eager(log: Path, bundle) -> Monitor:
     return Monitor(log, bundle, Settings(window=40), seconds=0.0)
 
 
+def test_without_traffic_a_look_goes_on_all_the_same(tmp_path):
+    bundle, log = text_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite"
+    asked(bundle, lambda c: c.post("/predict", json={"text": "abc"}), log=log)
+    monitor = Monitor(log, bundle, Settings(since_seconds=1.0), seconds=0.0)
+    assert monitor.look().predictions == 1
+    time.sleep(1.0)
+    assert monitor.look().predictions == 0
+
+
+def test_gauges_forget_what_is_over_and_what_cannot_be_seen(tmp_path):
+    bundle, log = image_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite"
+    usual = list(np.random.default_rng(0).integers(0, 256, (300, 3, 6, 8), dtype=np.uint8))
+    RunFolder(bundle.path).write_json("reference", make_reference(of_bundle(bundle, 1), usual))
+    dark = [(noise(seed=seed) // 3).tolist() for seed in range(20)]
+    asked(bundle, lambda c: c.post("/predict", json={"images": dark}), log=log)
+    registry = prometheus_client.CollectorRegistry()
+    gauges = Gauges(prometheus_client, registry)
+
+    def value(name, **labels):
+        return registry.get_sample_value(name, {"version": bundle.version, **labels})
+
+    gauges.show(summarise(log, bundle, Settings(window=20)))
+    assert value("burnish_watch_drift", of="brightness") == 1
+    gauges.show(summarise(log, bundle, Settings(window=20), now=time.time() + 2 * 86_400))
+    assert value("burnish_watch_predictions") == 0
+    assert np.isnan(value("burnish_watch_drift", of="brightness"))
+    gauges.show(summarise(log, bundle, Settings(window=20)))
+    assert value("burnish_watch_drift", of="brightness") == 1
+    gauges.forget(bundle.version)
+    assert np.isnan(value("burnish_watch_predictions"))
+    assert np.isnan(value("burnish_watch_drift", of="brightness"))
+
+
+def test_the_same_inputs_as_at_export_are_no_drift_of_a_sure_net(tmp_path):
+    sure = replace(IMAGES, std=(0.02, 0.02, 0.02))  # logits ten times as large
+    bundle, log = image_bundle(tmp_path / "bundle", sure), tmp_path / "log.sqlite"
+    usual = [noise(seed=seed) for seed in range(240)]
+    made = of_bundle(bundle, 1)
+    reference = make_reference(made, [made.preprocess.read(item) for item in usual])
+    RunFolder(bundle.path).write_json("reference", reference)
+    assert np.mean(np.array(reference["confidence"]) == 1) > 0.1
+
+    async def asks(asking):
+        for i in range(0, 240, 60):
+            given = {"images": [item.tolist() for item in usual[i : i + 60]]}
+            assert (await asking.post("/predict", json=given)).status_code == 200
+
+    asked(bundle, asks, log=log)
+    found = summarise(log, bundle, Settings(window=240))
+    (window,) = found.windows
+    # A batch of another size may round one answer otherwise.
+    assert {test.name: test.distance for test in window.tests} == pytest.approx(
+        dict.fromkeys(["classes", "confidence", "brightness", "contrast", "sharpness"], 0.0),
+        abs=1.1 / 240,
+    )
+    assert not found.drifted
+
+
+def test_feedback_for_an_id_that_two_clients_took_is_refused(tmp_path):
+    bundle, log = image_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite"
+
+    async def asks(asking):
+        for seed in range(2):
+            await predicted(asking, seed, **{"x-request-id": "mine"})
+        await asyncio.sleep(0.5)
+        return await asking.post("/feedback", json={"id": "mine", "label": "cat"})
+
+    answer = asked(bundle, asks, log=log)
+    assert answer.status_code == 409
+    assert answer.json()["error"]["message"].startswith("id: several inputs")
+
+
+def test_a_log_that_is_deleted_begins_anew_and_feedback_makes_none(tmp_path):
+    bundle, log = image_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite"
+
+    async def asks(asking):
+        first = await predicted(asking)
+        await asyncio.sleep(0.5)
+        log.unlink()
+        told = await asking.post("/feedback", json={"id": first["id"], "label": "cat"})
+        made = log.exists()
+        await predicted(asking)
+        return told, made
+
+    told, made = asked(bundle, asks, log=log)
+    assert (told.status_code, made) == (503, False)
+    assert len(read_log(log, bundle.version)) == 1
+
+
+@pytest.mark.parametrize(("side", "warned"), [(57, False), (58, True)])
+def test_inputs_too_large_to_be_kept_are_told_at_the_start(tmp_path, caplog, side, warned):
+    bundle = image_bundle(tmp_path / "bundle", replace(IMAGES, height=side, width=side))
+    log = tmp_path / "log.sqlite"  # 3 * 57 * 57 bytes are 1 % of a megabyte
+    create_app(settings(bundle.path, log=log, log_inputs=True, log_max_mb=1))
+    assert ("log_inputs: no input is kept: one has 0.01 MB" in caplog.text) is warned
+
+
 def test_a_look_stays_fresh(tmp_path):
     bundle, log = text_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite"
     asked(bundle, lambda c: c.post("/predict", json={"text": "abc"}), log=log)
     lazy, eager = Monitor(log, bundle), Monitor(log, bundle, seconds=0.0)
     before = lazy.look(), eager.look()
-    assert eager.look() is before[1]  # nothing was written meanwhile
     asked(bundle, lambda c: c.post("/predict", json={"text": "abc"}), log=log)
     assert lazy.look() is before[0]
     assert (eager.look().predictions, eager.look().distinct) == (2, 1)

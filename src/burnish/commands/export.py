@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from burnish.commands.exporting import data_of, kept, trained
 from burnish.commands.opened import Opened, open_run
+from burnish.commands.stopping import terminable
 from burnish.deploy.bundle import EXPORTS, FILES, Bundle, is_bundle
 from burnish.deploy.quantize import METHODS
 from burnish.deploy.verify import Differs
-from burnish.errors import BundleError, ConfigError, DataError, Interrupted
+from burnish.errors import BundleError, ConfigError, DataError
 from burnish.runs.console import open_log, printable, say, short
 
 if TYPE_CHECKING:
@@ -46,12 +45,16 @@ def main(options: Mapping[str, Any]) -> int:
     from burnish.config.plain import admitted
 
     opened = open_run(options["run"], options["checkpoint"], admitted(options["trust"]))
+    if options["output"] is not None and options["format"] != "all":
+        from burnish.deploy.making import check_place
+
+        check_place(Path(options["output"]))
     from burnish.commands.quiet import quiet
 
     quiet()
     try:
-        with _terminable():
-            exporter = Exporter(opened, options)
+        with terminable(), TemporaryDirectory() as scratch:
+            exporter = Exporter(opened, options, Path(scratch))
             bundles, failed = _export(exporter)
             if options["benchmark"]:
                 _benchmark(exporter, bundles)
@@ -68,10 +71,12 @@ class Exporter:
     Args:
         opened: the run.
         options: of the command.
+        scratch: a folder for what is not kept.
     """
 
     opened: Opened
     options: Mapping[str, Any]
+    scratch: Path
 
     @cached_property
     def data(self) -> DataModule | None:
@@ -104,10 +109,18 @@ class Exporter:
         net = self.trained  # read before the clock runs
         return _told(format, lambda: make_bundle(net, format, place))
 
-    def onnx(self) -> Bundle:
-        """The ONNX bundle that other formats are made of."""
-        place = self.kept("onnx")
-        return kept(place, self.opened.checkpoint) or self.one("onnx", place)
+    @cached_property
+    def base(self) -> Bundle:
+        """The ONNX bundle in floats that int8 and mar are made of.
+
+        With ``output=`` nothing is written into the run.
+        """
+        own, elsewhere = self.kept("onnx"), self.options["output"] is not None
+        places = [self.place("onnx"), own] if self.options["format"] == "all" else [own]
+        for place in places:
+            if found := kept(place, self.opened.checkpoint):
+                return found
+        return self.one("onnx", self.scratch / "onnx" if elsewhere else own)
 
     def int8(self, place: Path) -> Bundle:
         """Quantize the ONNX bundle."""
@@ -115,7 +128,7 @@ class Exporter:
 
         net, options = self.trained, self.options
         return quantized(
-            self.onnx(),
+            self.base,
             options["quantize"],
             place,
             self.data,
@@ -157,8 +170,11 @@ def _export(exporter: Exporter) -> tuple[list[Bundle], bool]:
 def _single(exporter: Exporter, format: str, quantized: bool) -> Bundle:
     place = exporter.place(f"{format}-int8" if quantized else format)
     if format == "mar":
-        base = exporter.int8(exporter.kept("onnx-int8")) if quantized else exporter.onnx()
-        return exporter.mar(base, place)
+        if not quantized:
+            return exporter.mar(exporter.base, place)
+        elsewhere = exporter.options["output"] is not None
+        int8 = exporter.scratch / "onnx-int8" if elsewhere else exporter.kept("onnx-int8")
+        return exporter.mar(exporter.int8(int8), place)
     if quantized:
         return exporter.int8(place)
     return exporter.one(format, place)
@@ -216,17 +232,3 @@ def _benchmark(exporter: Exporter, bundles: list[Bundle]) -> None:
     if exporter.data is None:
         raise DataError("benchmark: needs the run's data; say where it is with data.root=...")
     benchmark(bundles, lambda: exporter.opened.net()[0], exporter.data)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the work as Ctrl-C does, so that nothing half-made stays behind."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Interrupted(number)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

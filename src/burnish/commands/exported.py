@@ -91,7 +91,7 @@ def restore_bundle(
     from burnish.build import build_data, build_loss
     from burnish.commands.restoring import Restored
     from burnish.deploy.exported_net import ExportedNet
-    from burnish.deploy.runtime import runtime
+    from burnish.deploy.loading import runtime
     from burnish.learner.module import ClassifierModule
 
     pl.seed_everything(config["seed"], workers=True, verbose=False)

@@ -56,12 +56,13 @@ def ready_bundle(location: str, checkpoint: str = "best", trusted: Sequence[str]
 
 
 def kept(folder: Path, checkpoint: Path) -> Bundle | None:
-    """The whole bundle in a run's folder, if it was made from this very checkpoint."""
+    """The whole ONNX bundle in floats in a folder, if it was made from this very checkpoint."""
     with suppress(BundleError):
         bundle = read_bundle(folder) if is_bundle(folder) else None
         source = bundle.card.get("source") if bundle else None
+        if bundle is None or bundle.format != "onnx" or bundle.card.get("quantize") != "none":
+            return None
         if isinstance(source, Mapping) and source.get("checkpoint_sha256") == sha256(checkpoint):
-            assert bundle is not None
             bundle.verify_hash()
             return bundle
     return None

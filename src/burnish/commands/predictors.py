@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from burnish.data.cores import cores
 from burnish.deploy.bundle import is_bundle
 from burnish.deploy.predictor import Predictor, load_bundle
+from burnish.errors import ConfigError
+
+A_CORE = 4  # threads: more only wait for each other, and starting thousands takes minutes
 
 
 def load_predictor(
@@ -22,11 +26,13 @@ def load_predictor(
         checkpoint: ``best`` or ``last`` of a run folder.
         trust: packages that a run's configuration may name classes of; ``torchscript`` or
             ``torch_export``, whose files may run code, of a bundle.
-        threads: that compute one batch; None: one a core.
+        threads: that compute one batch, at most four a core; None: one a core.
 
     Raises:
         BurnishError: if it is none of them, is damaged, lacks an extra, or names what it may not.
     """
+    if threads is not None and (fault := threads_fault(threads)):
+        raise ConfigError(fault)
     found = Path(path).expanduser()
     if is_bundle(found):
         return load_bundle(found, threads, trust)
@@ -45,3 +51,16 @@ def load_predictor(
         torch.set_num_threads(threads)
     net, spec = opened.net()
     return Predictor(spec, torch_runtime(net), opened.run.path.name)
+
+
+def threads_fault(threads: int, least: int = 1) -> str | None:
+    """What is wrong with a number of threads.
+
+    Args:
+        threads: as it was asked for.
+        least: that is of use.
+    """
+    most = A_CORE * cores()
+    if least <= threads <= most:
+        return None
+    return f"threads: must be {least} to {most}, {A_CORE} a core, found {threads}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ def main(options: Mapping[str, Any]) -> int:
         ConfigError: if a value is out of its range, or the port is taken.
         RunError: if there is no such run.
     """
+    options = {**options, "threads": options["threads"] or None}
     shadow = options["shadow"]
     # Mistakes first: an export takes longer than one deserves.
     early = settings(options, Path(), None if shadow is None else Path())
@@ -34,7 +34,7 @@ def main(options: Mapping[str, Any]) -> int:
     bundle = served(str(options["run"]), options["checkpoint"], options["trust"])
     second = None if shadow is None else served(str(shadow), "best", options["trust"])
     told = settings(options, bundle.path, second.path if second else None)
-    if told.api_key is None and not _is_loopback(told.host):
+    if told.api_key is None and not told.loopback:
         print(
             f"warning: host={told.host} is reachable from elsewhere and anybody may ask: "
             f"set {KEY_VARIABLE} in the environment",
@@ -69,10 +69,3 @@ def _say(bundle: Bundle, second: Bundle | None, told: Settings) -> None:
     if second is not None:
         share = f"{told.split:.0%} of the requests" if told.split else "as a shadow"
         print(f"{second.name}  version {second.version}  {share}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

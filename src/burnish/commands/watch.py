@@ -24,7 +24,8 @@ Drift is tested in windows of distinct inputs, the newest 20 at most; an input t
 within a window counts once. --alpha bounds the probability of any false alarm in one look, over
 all windows and tests together. Only predictions of the bundle's own version count.
 
-exit code     0 no drift found     3 drift     2 a mistake, or a bundle without a reference
+exit code     0 compared, no drift found     2 a mistake, or a bundle without a reference
+              3 drift                        4 nothing compared: too few predictions of this version
 """
 
 EXAMPLES = """\
@@ -35,13 +36,17 @@ examples:
   burnish watch predictions.sqlite --bundle RUN/export/onnx --since 7d --html watch.html
 """
 
-DRIFTED = 3
+DRIFTED, UNTESTED = 3, 4
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 SMALLEST_WINDOW = 20  # below, no difference that is not visible anyway is found
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run ``burnish watch`` with these arguments; returns the exit code 0, or 3 on drift.
+    """Run ``burnish watch`` with these arguments; returns the exit code.
+
+    Returns:
+        0 if traffic was compared and is like the reference, 3 on drift, 4 if nothing was compared:
+        whoever asks every hour must not take silence for a good sign.
 
     Raises:
         BundleError: if the bundle cannot be read, or has no reference.
@@ -59,6 +64,8 @@ def main(argv: Sequence[str]) -> int:
         _write_page(summary, Path(options.html))
     if summary.reference is None:
         raise BundleError(f"{options.bundle}: {NO_REFERENCE.partition(': ')[2]}")
+    if not summary.tested:
+        return UNTESTED
     return DRIFTED if summary.drifted else 0
 
 

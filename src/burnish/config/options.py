@@ -65,7 +65,7 @@ def _unknown(word: str, key: str, assigned: bool, defaults: Mapping[str, Any]) -
 
 
 def _read(text: str, default: Any) -> Any:
-    """A value as the default's type; beside null a number, true, false or null, else the text.
+    """A value as the default's type; beside null a text or null.
 
     Raises:
         ValueError: saying what it must be.
@@ -73,7 +73,7 @@ def _read(text: str, default: Any) -> Any:
     if isinstance(default, str):
         return text
     if default is None:
-        return _plain(text)
+        return None if text.lower() == "null" else text
     if isinstance(default, bool):
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
@@ -88,17 +88,6 @@ def _read(text: str, default: Any) -> Any:
         return kind(text)  # Python's: YAML's 1e-3 is a text
     except ValueError:
         raise ValueError("a whole number" if kind is int else "a number") from None
-
-
-def _plain(text: str) -> Any:
-    known = {"null": None, "true": True, "false": False}
-    if text.lower() in known:
-        return known[text.lower()]
-    for kind in (int, float):
-        with suppress(ValueError):
-            if text[-1:].isdigit() or text[-1:] == ".":  # nan and infinity are names of files
-                return kind(text)
-    return text
 
 
 def _flat(node: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ Shapes: C channels, H height, W width in pixels. Works without torch.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import IO
 
@@ -56,6 +57,7 @@ def find_damage(path: Path) -> str | None:
     """Decode the whole file, a JPEG at an eighth of its size, and say what is wrong with it."""
     try:
         with Image.open(path) as image:
+            _refuse_floats(image)
             image.draft(None, (1, 1))
             image.load()
     except Exception as error:
@@ -64,9 +66,14 @@ def find_damage(path: Path) -> str | None:
 
 
 def describe(error: Exception) -> str:
-    """An exception in one line, without the path that Pillow sometimes adds."""
-    text = "not an image" if "cannot identify image file" in str(error) else str(error)
-    return text or type(error).__name__
+    """An exception in one line, without the path or the bytes that Pillow sometimes adds."""
+    said = error.args[0] if error.args else ""
+    # Some decoders quote the bytes that they stumble over, or say it all in bytes.
+    text = said.partition(b":")[0].decode("ascii", "replace") if isinstance(said, bytes) else ""
+    text = text or str(error)
+    if "cannot identify image file" in text:
+        return "not an image"
+    return re.sub(r":?\s*\bb(['\"]).*", "", text, flags=re.DOTALL) or type(error).__name__
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -74,6 +81,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
     16-bit grey keeps its upper 8 bits; palettes, CMYK and the rest are converted by Pillow.
     """
+    _refuse_floats(image)
     upright = ImageOps.exif_transpose(image)
     if upright.mode == "I" or upright.mode.startswith("I;16"):
         upright = Image.fromarray((np.asarray(upright).clip(0, 0xFFFF) >> 8).astype(np.uint8))
@@ -81,6 +89,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", upright.size, "white")
         upright = Image.alpha_composite(white, upright.convert("RGBA"))
     return upright.convert("RGB")
+
+
+def _refuse_floats(image: Image.Image) -> None:
+    """Pillow would cut them off at 0 and 255, and their range is anybody's guess."""
+    if image.mode == "F":
+        raise ValueError("its pixels are 32-bit floats; save it with 8 or 16 bits")
 
 
 def _centre(image: Image.Image, height: int, width: int) -> Image.Image:

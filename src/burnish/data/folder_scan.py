@@ -7,11 +7,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from PIL import features
+
 from burnish.errors import DataError
 
 SPLITS = ("train", "val", "test")
+# Pillow may be built without these two.
+_CODECS = {
+    ".avif": "avif" in features.modules and features.check_module("avif"),
+    ".jp2": features.check_codec("jpg_2000"),
+}
 EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+    | {ending for ending, there in _CODECS.items() if there}
 )
 NAMED = 20  # files named in a message; the rest are counted
 

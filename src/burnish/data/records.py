@@ -13,6 +13,7 @@ from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
+from burnish.data.cleaning import clean
 from burnish.data.rows import (
     DELIMITERS,
     JSON_LINES,
@@ -193,7 +194,7 @@ def _of_delimited(
     if first.fault and has_header:
         raise DataError(f"{path}: line {first.line}: {first.fault[0]} ({first.fault[1]})")
     width = len(first.cells)
-    names = [_clean(cell) for cell in first.cells] if has_header else []
+    names = [clean(cell) for cell in first.cells] if has_header else []
     if repeated := sorted({name for name in names if name and names.count(name) > 1}):
         raise DataError(f"{path}: the header names {', '.join(map(repr, repeated))} twice")
     if width == 1 and not set(columns.values()) <= {0, *names}:
@@ -285,7 +286,7 @@ def _keep_good_rows(found: Records, rows: Iterable[Row], positions: Mapping[str,
         fault = row.fault
         if fault is None and len(row.cells) != found.width:
             fault = (f"another number of fields than {found.width}", str(len(row.cells)))
-        values = [] if fault else [_clean(row.cells[position]) for _, position, _ in columns]
+        values = [] if fault else [clean(row.cells[position]) for _, position, _ in columns]
         if fault is None and not all(values):
             role = columns[values.index("")][0]
             fault = ("missing label" if role == "label" else f"empty {role}", "")
@@ -297,11 +298,6 @@ def _keep_good_rows(found: Records, rows: Iterable[Row], positions: Mapping[str,
         found.raw.append(row.raw)
         for (_, _, kept), value in zip(columns, values, strict=True):
             kept.append(value)
-
-
-def _clean(cell: str) -> str:
-    """Without outer blanks, and without byte-order marks that joined files carry inside."""
-    return cell.strip().lstrip("\ufeff").lstrip()
 
 
 def _listed(problems: Mapping[str, Sequence[str]]) -> str:

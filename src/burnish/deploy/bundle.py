@@ -95,8 +95,15 @@ class Bundle:
 
     @cached_property
     def spec(self) -> Spec:
-        """What inputs are."""
-        return spec_from_dict(RunFolder(self.path).read_json("spec"))
+        """What inputs are.
+
+        Raises:
+            BundleError: if the file is damaged.
+        """
+        try:
+            return spec_from_dict(RunFolder(self.path).read_json("spec"))
+        except RunError as error:
+            raise BundleError(f"{self.path / 'spec.json'}: {error}") from error
 
     @cached_property
     def sample(self) -> Sample:
@@ -112,7 +119,9 @@ class Bundle:
         except Exception as error:  # of zipfile, zlib, NumPy's parser
             raise BundleError(f"{path}: cannot be read ({error})") from error
         kind = "U" if isinstance(self.spec, TextSpec) else "u"
-        if found.inputs.dtype.kind != kind or len(found.inputs) != len(found.logits) > 0:
+        logits = found.logits
+        fits = logits.dtype == np.float32 and logits.shape == (len(logits), self.spec.num_classes)
+        if found.inputs.dtype.kind != kind or not (fits and len(found.inputs) == len(logits) > 0):
             raise BundleError(f"{path}: does not hold inputs of this bundle's kind with logits")
         return found
 
@@ -136,6 +145,16 @@ class Bundle:
             )
 
 
+def foreign_names(path: Path) -> list[str]:
+    """What lies in a folder that neither an export nor an evaluation of its bundle put there."""
+    own = {
+        *FILES.values(), "spec.json", "bundle.json", "sample.npz", "reference.json",
+        "weights.safetensors", "config.yaml", "eval.log",
+    }  # fmt: skip
+    names = sorted(entry.name for entry in path.iterdir())
+    return [name for name in names if name not in own and not name.startswith(("eval-", "report"))]
+
+
 def is_bundle(path: Path) -> bool:
     """Whether a folder is a bundle."""
     return (path / "bundle.json").is_file()
@@ -151,7 +170,9 @@ def read_bundle(path: Path) -> Bundle:
         card = RunFolder(path).read_json("bundle")
     except RunError as error:
         raise BundleError(str(error)) from error
-    known = card.get("burnish_bundle") == VERSION and card.get("format") in FILES
+    version, format = card.get("burnish_bundle"), card.get("format")
+    known = type(version) is int and version == VERSION
+    known = known and isinstance(format, str) and format in FILES
     if not known or not isinstance(card.get("sha256"), str):
         raise BundleError(
             f"{path / 'bundle.json'}: is no bundle of version {VERSION} with one of the formats "

@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from burnish.deploy.bundle import FILES, Bundle, Sample, is_bundle, read_bundle, write_card
+from burnish.deploy.bundle import (
+    FILES,
+    Bundle,
+    Sample,
+    foreign_names,
+    is_bundle,
+    read_bundle,
+    write_card,
+)  # fmt: skip
 from burnish.deploy.predictor import Predictor
 from burnish.deploy.preprocess import Inputs, preprocess
 from burnish.deploy.runtime import Runtime, onnx_runtime, torch_runtime
@@ -190,6 +198,22 @@ def write_net(trained: Trained, format: str, file: Path) -> None:
         write_executorch(net, spec, file)
 
 
+def check_place(target: Path) -> None:
+    """Whether a bundle may take this place: nothing but a bundle is ever replaced.
+
+    Raises:
+        BundleError: if something else is there, or lies in the bundle that is.
+    """
+    occupied = target.exists() and not (target.is_dir() and not any(target.iterdir()))
+    if target.is_symlink() or (occupied and not is_bundle(target)):
+        raise BundleError(f"output: {target} exists and is no bundle; name another folder")
+    if occupied and (others := foreign_names(target)):
+        raise BundleError(
+            f"output: {target / others[0]} is none of a bundle's files, and would be lost; move it "
+            "away, or name another folder"
+        )
+
+
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """A new folder that takes the place of ``target`` if all goes well, and else disappears.
@@ -197,9 +221,7 @@ def staged(target: Path) -> Iterator[Path]:
     Raises:
         BundleError: if something else than a bundle is there.
     """
-    occupied = target.exists() and not (target.is_dir() and not any(target.iterdir()))
-    if target.is_symlink() or (occupied and not is_bundle(target)):
-        raise BundleError(f"output: {target} exists and is no bundle; name another folder")
+    check_place(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target)
     new, old = (_beside(target) for _ in range(2))
@@ -208,7 +230,11 @@ def staged(target: Path) -> Iterator[Path]:
         yield new
         if target.exists():
             target.rename(old)
-        new.rename(target)
+        try:
+            new.rename(target)
+        except OSError:
+            old.rename(target)
+            raise
     finally:
         for left in (new, old):
             shutil.rmtree(left, ignore_errors=True)
@@ -239,7 +265,7 @@ def _sweep(target: Path) -> None:
 def _loaded(format: str, folder: Path) -> Runtime:
     if format == "onnx":
         return onnx_runtime(Bundle(folder, {"format": format}))
-    from burnish.deploy.torch_runtime import load
+    from burnish.deploy.loading import load
 
     return load(format, folder / FILES[format], trusted=True)
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from burnish.deploy.bundle import Bundle
+from burnish.deploy.loading import runtime
 from burnish.deploy.preprocess import preprocess
-from burnish.deploy.runtime import Logits, Runtime, runtime
+from burnish.deploy.runtime import Logits, Runtime
 from burnish.errors import DataError
 from burnish.spec import Spec
 
@@ -88,8 +89,10 @@ class Predictor:
 
         Raises:
             DataError: if there are none, or one is of another kind or cannot be read; in a list
-                its position is named.
+                its position is named. If ``batch_size`` is less than 1.
         """
+        if batch_size < 1:
+            raise DataError(f"predict: batch_size must be at least 1, found {batch_size}")
         items = self.preprocess.items(inputs)
         positions = range(len(items))
         return joined(

@@ -13,13 +13,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from burnish.data.cleaning import clean
 from burnish.data.decode import Pixels, fitted, read_image
+from burnish.deploy.batch.signatures import HEAD, is_heic
 from burnish.errors import DataError
 from burnish.spec import PAD, ImageSpec, Spec, TextSpec
 
 CHANNELS = (1, 3, 4)  # of pixels that are given: grey, RGB, RGB with opacity
+HEIC = "HEIC, which Pillow does not read; save it as JPEG"
 # What a net receives: float32 [N, C, H, W] or int64 [N, L].
 Inputs = NDArray[Any]
 
@@ -87,7 +90,7 @@ class Pictures:
         if isinstance(item, str | Path):
             return _of_path(Path(item), size)
         if isinstance(item, bytes):
-            return read_image(io.BytesIO(item), *size)
+            return _of_bytes(item, size)
         if _is_tensor(item):
             item = item.detach().cpu().numpy()
             item = np.moveaxis(item, 0, -1) if item.ndim == 3 else item
@@ -131,14 +134,16 @@ class Sentences:
         return found if isinstance(found, list) else [found]
 
     def read(self, item: Any) -> str:
-        """One text.
+        """One text, without outer blanks: training saw none.
 
         Raises:
-            DataError: if it is none.
+            DataError: if it is none, or nothing but blanks.
         """
         if not isinstance(item, str):
             raise DataError(f"a text must be a string, found {type(item).__name__}")
-        return item
+        if not (text := clean(item)):
+            raise DataError("the text is empty")
+        return text
 
     def batch(self, items: Sequence[str]) -> Inputs:
         """Ids int64 ``[N, L]``, cut at the spec's ``max_length``, padded with 0 behind."""
@@ -173,6 +178,19 @@ def _of_path(path: Path, size: tuple[int, int, int]) -> Pixels:
         cause = error.__cause__
         if isinstance(cause, OSError) and cause.errno:  # no number, no path said twice
             raise DataError(f"{path}: {os.strerror(cause.errno).lower()}") from cause
+        if isinstance(cause, UnidentifiedImageError) and path.is_file():
+            with path.open("rb") as file:
+                if is_heic(file.read(HEAD)):
+                    raise DataError(f"{path}: {HEIC}") from cause
+        raise
+
+
+def _of_bytes(content: bytes, size: tuple[int, int, int]) -> Pixels:
+    try:
+        return read_image(io.BytesIO(content), *size)
+    except DataError as error:
+        if isinstance(error.__cause__, UnidentifiedImageError) and is_heic(content):
+            raise DataError(HEIC) from error
         raise
 
 

@@ -9,7 +9,6 @@ import heapq
 import io
 from collections.abc import Callable, Sequence
 from itertools import count
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 
 from burnish.report.figures import DPI, LIGHT, clipped
 from burnish.report.fonts import families, undrawable
-from burnish.runs.folder import write_atomically
 
 Pixels = NDArray[np.uint8]
 
@@ -92,9 +90,9 @@ class LeastSure:
             for sureness, _, name, content, best in sorted(self._heap, reverse=True)
         ]
 
-    def save(self, path: Path) -> None:
-        """Draw them into a PNG or PDF file, by its ending."""
-        write_atomically(path, sheet(self.shown(), self.total, path.suffix[1:].lower()))
+    def drawn(self, format: str) -> bytes:
+        """Draw them; the file, ``png`` or ``pdf``."""
+        return sheet(self.shown(), self.total, format)
 
 
 def sheet(pictures: Sequence[Shown], total: int, format: str = "png") -> bytes:

@@ -95,7 +95,7 @@ class RunFolder:
             values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise RunError(f"{path}: cannot be read ({error.strerror}); is this a run?") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{path}: is not JSON ({error})") from error
         if not isinstance(values, dict):
             raise RunError(f"{path}: holds {type(values).__name__}, expected a mapping")

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import glob
 import os
-import re
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO
 
+from burnish.data.rows import suffix_of
 from burnish.deploy.batch.items import Item
+from burnish.deploy.batch.signatures import HEAD, is_binary, is_binary_picture, is_picture
 from burnish.deploy.batch.tables import Cell, cells_of_lines, column_of, decoded, is_table, lines_of
 from burnish.deploy.batch.walking import walk
 from burnish.errors import ConfigError, DataError
 
 STDIN = "-"
-# How picture files begin, strict enough that no list of paths begins so.
-PICTURE = re.compile(
-    rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|RIFF....WEBP|BM....\0\0\0\0|II\*\0|MM\0\*|P[1-6]\s",
-    re.DOTALL,
-)
-HEAD = 16  # bytes that tell
 
 
 def items_of(
@@ -41,6 +37,8 @@ def items_of(
         DataError: if there is no such file or column, or nothing to predict.
     """
     path = Path(asked).expanduser()
+    if suffix_of(path) == ".json":
+        raise DataError(f"input: {asked} is JSON; use .jsonl, an object a line")
     table = asked != STDIN and path.is_file() and (is_table(path) or _is_text_table(path, column))
     if column is not None and not table:
         raise ConfigError(
@@ -51,7 +49,7 @@ def items_of(
         cells = column_of(path, column if column is not None else "image" if images else "text")
         items = _of_cells(cells, path.parent if images else None)
     elif asked == STDIN:
-        items = of_stdin(sys.stdin.buffer, images)
+        items = _of_stdin(images)
     else:
         items = _pictures(asked, path, notes) if images else _texts(asked, path)
     return _some(items, asked, notes)
@@ -77,7 +75,17 @@ def _of_cells(cells: Iterable[Cell], folder: Path | None) -> Iterator[Item]:
         if fault:
             yield Item(text, None, line, fault)
         else:
-            yield Item(text, text if folder is None else str(folder / text), line)
+            yield Item(text, text, line) if folder is None else _listed(text, folder / text, line)
+
+
+def _listed(name: str, path: str | Path, line: int | None = None) -> Item:
+    """A file that is one of many: they may hold pipes, which would be waited for."""
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except (OSError, ValueError):  # said when it is read
+        mode = stat.S_IFREG
+    odd = not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    return Item(name, None, line, "not a regular file") if odd else Item(name, str(path), line)
 
 
 # --- pictures ------------------------------------------------------------------------------------
@@ -89,7 +97,8 @@ def _pictures(asked: str, path: Path, notes: list[str]) -> Iterator[Item]:
     if path.exists():
         if path.name.lower().endswith((".txt", ".txt.gz")):
             return _of_cells(lines_of(path), path.parent)
-        return iter([Item(asked, str(path))])
+        # A pipe, <(...) say, can be read once, and a figure shows the picture again.
+        return iter([Item(asked, path.read_bytes() if path.is_fifo() else str(path))])
     if glob.has_magic(asked):
         return _matching(str(path))
     raise DataError(f"input: no such file or folder: {asked}")
@@ -99,7 +108,7 @@ def _matching(pattern: str) -> Iterator[Item]:
     """All files that a glob finds: what it names is read, whatever it ends in."""
     for name in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207
         if not os.path.isdir(name):  # noqa: PTH112
-            yield Item(name, name)
+            yield _listed(name, name)
 
 
 # --- texts ---------------------------------------------------------------------------------------
@@ -119,24 +128,43 @@ def _texts(asked: str, path: Path) -> Iterator[Item]:
 # --- standard input ------------------------------------------------------------------------------
 
 
+def _of_stdin(images: bool) -> Iterator[Item]:
+    if sys.stdin is None:
+        raise DataError("input: standard input is closed")
+    try:
+        yield from of_stdin(sys.stdin.buffer, images)
+    except OSError as error:
+        raise DataError(f"input: standard input cannot be read: {error.strerror}") from error
+
+
 def of_stdin(file: IO[bytes], images: bool) -> Iterator[Item]:
     """A text a line; for images a path a line, paths parted by NUL bytes, or one picture itself.
 
     Args:
         file: buffered, so that it can be peeked into.
         images: whether the net is one of images.
+
+    Raises:
+        DataError: if it is something else.
     """
+    head: bytes = file.peek(HEAD)  # type: ignore[attr-defined]
     if not images:
+        if is_binary_picture(head):
+            raise DataError("input: standard input is a picture; this net classifies texts")
         yield from _of_cells(cells_of_lines(decoded(file)), None)
         return
-    head: bytes = file.peek(HEAD)  # type: ignore[attr-defined]
-    if PICTURE.match(head):
+    if is_picture(head):
         yield Item(STDIN, file.read())
         return
+    if is_binary(head):
+        raise DataError(
+            "input: standard input is neither a list of paths nor a picture of a usual format; "
+            "give the file: input=FILE"
+        )
     for number, name in enumerate(_parted(file, b"\0" if b"\0" in head else b"\n"), 1):
         if name:
             path = os.fsdecode(name)
-            yield Item(path, path, number)
+            yield _listed(path, path, number)
 
 
 def _parted(file: IO[bytes], separator: bytes) -> Iterator[bytes]:

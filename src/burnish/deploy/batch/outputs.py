@@ -1,4 +1,4 @@
-"""Predictions as JSON lines, CSV or a table, written as they come.
+"""Predictions as JSON lines, CSV or a table, batch by batch.
 
 Shapes: N items of a batch, K classes.
 """
@@ -9,11 +9,8 @@ import csv
 import io
 import json
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +18,6 @@ from numpy.typing import NDArray
 from burnish.deploy.batch.items import Item
 from burnish.runs.console import table
 
-STDOUT = "-"
 # JSON leaves these as they are: control characters would reach the terminal, halves of surrogate
 # pairs (bytes of a path that are not UTF-8) cannot be encoded.
 _UNSAFE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -165,40 +161,6 @@ def writer(format: str, names: Sequence[str], top: int, probabilities: bool) -> 
     if format == "table":
         return Table(names, top)
     return (JsonLines if format == "jsonl" else Csv)(names, top, probabilities)
-
-
-@contextmanager
-def opened(output: str) -> Iterator[Callable[[str], None]]:
-    """Open what predictions are written to.
-
-    A file is written under the name with ``.partial`` behind it, and renamed once it is whole.
-
-    Args:
-        output: a file, or ``-`` for standard output.
-
-    Yields:
-        A function that writes a text.
-    """
-    if output == STDOUT:
-        yield lambda text: _write(sys.stdout.buffer, text, flush=True)
-        return
-    path = Path(output).expanduser()
-    partial = partial_of(path)
-    with partial.open("wb") as file:
-        yield lambda text: _write(file, text)
-    partial.replace(path)
-
-
-def partial_of(path: Path) -> Path:
-    """The name of a file that is not whole yet."""
-    return path.with_name(f"{path.name}.partial")
-
-
-def _write(file: IO[bytes], text: str, flush: bool = False) -> None:
-    # Only paths that are not UTF-8 need the escapes, and JSON has its own.
-    file.write(text.encode("utf-8", "backslashreplace"))
-    if flush:
-        file.flush()
 
 
 def _order(values: Sequence[float], top: int) -> list[int]:

@@ -15,6 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+from burnish.data.cleaning import clean
 from burnish.data.rows import (
     DELIMITERS,
     JSON_LINES,
@@ -24,9 +25,12 @@ from burnish.data.rows import (
     suffix_of,
     undecodable,
 )
+from burnish.deploy.batch.signatures import HEAD, is_binary_picture
 from burnish.errors import DataError
 
 BLOCK = 4096  # lines
+# Lines, all of them not UTF-8, that tell a file in another encoding from one with damaged rows.
+FOREIGN = 3
 
 
 class Cell(NamedTuple):
@@ -53,7 +57,8 @@ def column_of(path: Path, column: str | int) -> Iterator[Cell]:
 
     Args:
         path: whose name says what it is.
-        column: its name in the first row, or its position from 0 in a file without such a row.
+        column: its name in the first row, or its position from 0, a number or its digits, in a
+            file without such a row.
 
     Raises:
         DataError: if the file cannot be read, or has no such column.
@@ -89,7 +94,7 @@ def _lines(path: Path) -> Iterator[str]:
     packed = path.suffix.lower() == ".gz"
     try:
         with closing(gzip.open(path) if packed else path.open("rb")) as file:
-            _refuse_binary(path, file.peek(4)[:4])
+            _refuse_binary(path, file.peek(HEAD))
             yield from decoded(cast(IO[bytes], file))
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
@@ -100,8 +105,18 @@ def _lines(path: Path) -> Iterator[str]:
 def _refuse_binary(path: Path, head: bytes) -> None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DataError(f"{path}: the text is UTF-16; save it as UTF-8")
-    if head == b"PK\x03\x04":
+    if head.startswith(b"PK\x03\x04"):
         raise DataError(f"{path}: not a text file but a workbook or zip; export it as CSV")
+    if is_binary_picture(head):
+        raise DataError(f"{path}: is a picture; a text file was expected")
+    *lines, _ = head.split(b"\n")
+    foreign = [line for line in lines if not line.isascii()]
+    if len(foreign) >= FOREIGN and not any(map(_is_utf8, foreign)):
+        raise DataError(f"{path}: the file is not UTF-8 (GBK or Latin-1?); save it as UTF-8")
+
+
+def _is_utf8(line: bytes) -> bool:
+    return undecodable(line.decode(errors="surrogateescape")) is None
 
 
 def _fault(text: str) -> str | None:
@@ -119,17 +134,19 @@ def _of_delimited(path: Path, column: str | int, delimiter: str) -> Iterator[Cel
     first = next(rows, None)
     if first is None:
         raise DataError(f"{path}: the file is empty")
+    if isinstance(column, str) and column.isdecimal() and column not in map(clean, first.cells):
+        column = int(column)
     if isinstance(column, int):
         rows = chain([first], rows)
     elif first.fault:
         raise DataError(f"{path}: line {first.line}: {first.fault[0]} ({first.fault[1]})")
-    names = None if isinstance(column, int) else [_clean(name) for name in first.cells]
+    names = None if isinstance(column, int) else [clean(name) for name in first.cells]
     position, width = _position(path, column, names, len(first.cells)), len(first.cells)
     for row in rows:
         fault = f"{row.fault[0]} ({row.fault[1]})" if row.fault else None
         if fault is None and len(row.cells) != width:
             fault = f"{len(row.cells)} fields instead of {width}"
-        text = _clean(row.cells[position]) if fault is None else row.raw.strip()
+        text = clean(row.cells[position]) if fault is None else row.raw.strip()
         yield Cell(row.line, text, fault or _fault(text) or (None if text else "empty"))
 
 
@@ -168,9 +185,11 @@ def _position(path: Path, column: str | int, names: Sequence[str] | None, width:
     assert names is not None
     if names.count(column) > 1:
         raise DataError(f"column: the header of {path} names {column!r} twice")
-    if column not in names:
-        raise DataError(_absent(path, column, names))
-    return names.index(column)
+    if column in names:
+        return names.index(column)
+    if len(names) == 1 and ";" in names[0]:
+        raise DataError(f"{path}: fields are parted by semicolons; part them by commas")
+    raise DataError(_absent(path, column, names))
 
 
 def _absent(path: Path, column: str, names: Sequence[str]) -> str:
@@ -179,10 +198,6 @@ def _absent(path: Path, column: str, names: Sequence[str]) -> str:
     hint = f"; did you mean {lower[near[0]]!r}?" if near else ""
     shown = ", ".join(name[:40] for name in names[:20])
     return f"column: {path} has no column {column!r}, only {shown}{hint}"
-
-
-def _clean(cell: str) -> str:
-    return cell.strip().lstrip("\ufeff").lstrip()
 
 
 # --- JSON lines ----------------------------------------------------------------------------------

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 
 from burnish.data.folder_scan import EXTENSIONS
 from burnish.deploy.batch.items import Item
+
+NAMED = 5  # endings of files that are left out; the others are counted
+LONGEST = 12  # letters of one
 
 
 def walk(root: str, notes: list[str]) -> Iterator[Item]:
@@ -23,17 +27,18 @@ def walk(root: str, notes: list[str]) -> Iterator[Item]:
         Pictures; a folder that cannot be read with its error.
     """
     seen: set[tuple[int, int]] = set()
-    others = 0
+    others: Counter[str] = Counter()
     ways = [iter([root + os.sep])]
     while ways:
         path = next(ways[-1], None)
         if path is None:
             ways.pop()
         elif not path.endswith(os.sep):
-            if os.path.splitext(path)[1].lower() in EXTENSIONS:  # noqa: PTH122
+            ending = os.path.splitext(path)[1].lower()  # noqa: PTH122
+            if ending in EXTENSIONS:
                 yield Item(path, path)
             else:
-                others += 1
+                others[ending[:LONGEST] or "no ending"] += 1
         else:
             folder = path.rstrip(os.sep) or os.sep
             try:
@@ -41,8 +46,14 @@ def walk(root: str, notes: list[str]) -> Iterator[Item]:
             except OSError as error:
                 yield Item(folder, None, error=str(error.strerror))
     if others:
-        files = "1 file" if others == 1 else f"{others:,} files"
-        notes.append(f"{root}: left out {files} that do not end as pictures do")
+        notes.append(f"{root}: left out {_counted(others)}")
+
+
+def _counted(others: Counter[str]) -> str:
+    files = "1 file that does" if others.total() == 1 else f"{others.total():,} files that do"
+    kinds = [f"{count:,} {ending}" for ending, count in others.most_common(NAMED)]
+    more = [f"{len(others) - NAMED:,} more endings"] if len(others) > NAMED else []
+    return f"{files} not end as pictures do: {', '.join(kinds + more)}"
 
 
 def _entries(folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:

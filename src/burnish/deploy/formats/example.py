@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, redirect_stderr, redirect_stdout
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,8 +42,7 @@ def dynamic_sizes(spec: Spec, max_batch: int | None = None) -> dict[int, Any]:
     return sizes
 
 
-@contextmanager
-def exporting(what: str) -> Iterator[None]:
+def exporting(what: str) -> AbstractContextManager[None]:
     """Keep an exporter's own words off the terminal; what it refuses becomes one line.
 
     Args:
@@ -51,16 +51,30 @@ def exporting(what: str) -> Iterator[None]:
     Raises:
         BundleError: if it refuses the net.
     """
+    return _quietly(f"format: {what} cannot hold this net")
+
+
+def loading(file: Path) -> AbstractContextManager[None]:
+    """The same for reading a file.
+
+    Raises:
+        BundleError: if it cannot be read.
+    """
+    return _quietly(f"{file}: cannot be read")
+
+
+@contextmanager
+def _quietly(what: str) -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")
             yield
-    except BundleError:
+    except (BundleError, OSError):
         raise
     except Exception as error:  # exporters raise whatever their many stages raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise BundleError(f"format: {what} cannot hold this net ({reason})") from error
+        raise BundleError(f"{what} ({reason})") from error
     finally:
         logging.disable(before)

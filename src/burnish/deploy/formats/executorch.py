@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from burnish.deploy.extras import needed
-from burnish.deploy.formats.example import exporting
+from burnish.deploy.formats.example import exporting, loading
 from burnish.deploy.formats.torch_export import exported
 from burnish.deploy.preprocess import Inputs
 from burnish.deploy.runtime import Logits, Runtime
@@ -57,7 +57,7 @@ def load_executorch(file: Path) -> Runtime:
     Raises:
         BundleError: if it cannot be loaded, or the extra is missing.
     """
-    with exporting("executorch"):
+    with loading(file):
         runtime: Any = needed("executorch.runtime", EXTRA)
         method = runtime.Runtime.get().load_program(file).load_method("forward")
 

@@ -8,6 +8,7 @@ Python needs onnxruntime, NumPy and Pillow, and ``tokenizers`` for texts.
 
 from __future__ import annotations
 
+import ast
 import json
 import zipfile
 from datetime import UTC, datetime
@@ -17,8 +18,6 @@ from burnish.spec import Spec
 
 PACKAGE = Path(__file__).parents[2]
 HANDLER = Path(__file__).with_name("mar_handler.py")
-# What preprocessing imports, and nothing else.
-MODULES = ("errors.py", "spec.py", "data/decode.py", "data/tokenize.py", "deploy/preprocess.py")
 
 
 def write_mar(onnx_file: Path, spec: Spec, file: Path, name: str, version: str) -> None:
@@ -47,7 +46,20 @@ def write_mar(onnx_file: Path, spec: Spec, file: Path, name: str, version: str) 
         archive.write(onnx_file, "model.onnx")
         archive.writestr("spec.json", json.dumps(spec.to_dict(), ensure_ascii=False))
         archive.write(HANDLER, HANDLER.name)
-        for folder in ("", "data/", "deploy/"):
-            archive.writestr(f"burnish/{folder}__init__.py", "")
-        for module in MODULES:
+        modules = sorted(imported("deploy/preprocess.py"))
+        for folder in sorted({parent for module in modules for parent in Path(module).parents}):
+            archive.writestr(f"burnish/{folder / '__init__.py'}", "")
+        for module in modules:
             archive.write(PACKAGE / module, f"burnish/{module}")
+
+
+def imported(module: str) -> set[str]:
+    """A module of burnish with all of burnish that it imports, as paths within the package."""
+    found, todo = set(), [module]
+    while todo:
+        found.add(one := todo.pop())
+        for node in ast.walk(ast.parse((PACKAGE / one).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("burnish."):
+                path = f"{str(node.module).removeprefix('burnish.').replace('.', '/')}.py"
+                todo += [path] if path not in found else []
+    return found

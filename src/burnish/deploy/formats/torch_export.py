@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from burnish.deploy.formats.example import dynamic_sizes, example, exporting
+from burnish.deploy.formats.example import dynamic_sizes, example, exporting, loading
 from burnish.deploy.runtime import Runtime, torch_runtime
 from burnish.spec import Spec
 
@@ -58,7 +58,7 @@ def write_torch_export(net: nn.Module, spec: Spec, file: Path) -> None:
 
 def load_torch_export(file: Path) -> Runtime:
     """The net as a function. Reading executes what the file holds: load only what you trust."""
-    with exporting("torch_export"):
+    with loading(file):
         net = torch.export.load(file).module()
     return torch_runtime(_AsItIs(net))
 

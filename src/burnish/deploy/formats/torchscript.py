@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from burnish.deploy.formats.example import example, exporting
+from burnish.deploy.formats.example import example, exporting, loading
 from burnish.deploy.runtime import Runtime, torch_runtime
 from burnish.spec import Spec
 
@@ -30,6 +30,6 @@ def write_torchscript(net: nn.Module, spec: Spec, file: Path) -> None:
 
 def load_torchscript(file: Path) -> Runtime:
     """The net as a function. The file is a program: load only what you trust."""
-    with exporting("torchscript"):
+    with loading(file):
         net: nn.Module = torch.jit.load(str(file), map_location="cpu")  # type: ignore[no-untyped-call]
     return torch_runtime(net)

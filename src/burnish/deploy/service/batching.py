@@ -39,6 +39,7 @@ class Batcher:
         max_wait: seconds that a batch waits for inputs on their way.
         queue: inputs that may wait.
         observe: told the size of every batch.
+        waited: told how many more inputs wait, or with a minus how many fewer.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Batcher:
         max_wait: float = 0.002,
         queue: int = 256,
         observe: Callable[[int], None] = lambda size: None,
+        waited: Callable[[int], None] = lambda more: None,
     ) -> None:
         self._compute = compute
         self._max_batch = max_batch
         self._max_wait = max_wait
         self._queue = queue
         self._observe = observe
+        self._waited = waited
         self._waiting: deque[_Waiting] = deque()
         self._coming = 0
         self._thread = ThreadPoolExecutor(1, "inference")
@@ -70,6 +73,8 @@ class Batcher:
             await self._task
         for waiting in self._waiting:
             waiting.answer.cancel()
+        self._waited(-self.size)
+        self._waiting.clear()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     @property
@@ -98,6 +103,7 @@ class Batcher:
         loop = asyncio.get_running_loop()
         waiting = [_Waiting(item, loop.create_future()) for item in items]
         self._waiting.extend(waiting)
+        self._waited(len(waiting))
         self._changed.set()
         # A cancelled request cancels its futures here, and what was not begun is never computed.
         return await asyncio.gather(*(one.answer for one in waiting), return_exceptions=True)
@@ -122,6 +128,8 @@ class Batcher:
             items = [one.item for one in batch]
             try:
                 rows: Sequence[Any] = await self.in_thread(self._compute, items)
+                if len(rows) != len(items):
+                    raise ValueError(f"{len(rows)} answers to {len(items)} inputs")
             except Exception as error:
                 rows = [error] if len(batch) == 1 else await self._one_by_one(items)
             for one, row in zip(batch, rows, strict=True):
@@ -140,10 +148,12 @@ class Batcher:
                 async with asyncio.timeout_at(deadline):
                     await self._changed.wait()
         batch: list[_Waiting] = []
+        before = self.size
         while self._waiting and len(batch) < self._max_batch:
             one = self._waiting.popleft()
             if not one.answer.done():  # else its client went away
                 batch.append(one)
+        self._waited(self.size - before)
         return batch
 
     async def _one_by_one(self, items: Sequence[Any]) -> list[Row | Exception]:

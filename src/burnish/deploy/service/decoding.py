@@ -6,6 +6,7 @@ Shapes: C channels, H height, W width in pixels.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from burnish.data.decode import Pixels, describe
 from burnish.deploy.preprocess import Pictures, Preprocess
+from burnish.deploy.service.arrays import only_numbers
 from burnish.deploy.service.refusal import Refused, wrong_field
 from burnish.deploy.service.settings import Settings
 from burnish.errors import DataError
@@ -22,6 +24,8 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 # A progressive JPEG has about ten scans, one from a phone a few small pictures more. Every scan
 # of 25 million pixels takes some 0.07 s, and a file of 10 MB can hold 200,000.
 START_OF_SCAN, MOST_SCANS = b"\xff\xda", 50
+# Pixels of a request, in largest images: 64 of 25 million fit 6 MB and take a core half a minute.
+LARGEST_IMAGES = 4
 
 
 class Decoder:
@@ -53,6 +57,20 @@ class Decoder:
         if isinstance(raw, bytes):
             return self._image(raw)
         return self._text(raw) if isinstance(raw, str) else self._pixels(raw)
+
+    def weigh(self, inputs: Sequence[Any]) -> None:
+        """Refuse a request by the headers of its image files, before the first is decoded.
+
+        Args:
+            inputs: as :meth:`read` takes them; what is no image file weighs nothing.
+
+        Raises:
+            Refused: with 413 if they have too many pixels together.
+        """
+        most = LARGEST_IMAGES * self._settings.max_pixels
+        found = sum(_pixels_of(raw) for raw in inputs if isinstance(raw, bytes))
+        if found > most:
+            raise Refused(413, f"the images have {found} pixels together; at most {most} are taken")
 
     def _text(self, text: str) -> str:
         most = self._settings.max_characters
@@ -97,10 +115,14 @@ class Decoder:
             raise Refused(413, f"the image of {width} x {height} pixels is too narrow")
 
     def _pixels(self, nested: Any) -> Pixels:
+        if not only_numbers(nested):
+            raise wrong_field("image", "pixels must be whole numbers from 0 to 255")
         try:
             pixels = np.asarray(nested)
         except (ValueError, TypeError, OverflowError) as error:
             raise wrong_field("image", "the rows of pixels differ in length") from error
+        except MemoryError as error:
+            raise Refused(413, "the image has too many pixels") from error
         whole = pixels.dtype.kind == "i" and pixels.size > 0
         if not whole or pixels.min() < 0 or pixels.max() > 255:
             raise wrong_field("image", "pixels must be whole numbers from 0 to 255")
@@ -115,3 +137,12 @@ class Decoder:
             return self._preprocess.read(pixels.astype(np.uint8))  # type: ignore[return-value]
         except DataError as error:
             raise wrong_field("image", str(error)) from error
+
+
+def _pixels_of(data: bytes) -> int:
+    """By the header; 0 if it cannot be read, which :meth:`Decoder.read` will say."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return image.width * image.height
+    except Exception:
+        return 0

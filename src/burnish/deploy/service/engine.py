@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -33,12 +33,19 @@ class Engine:
         bundle: exported; its net is loaded here.
         settings: of the service.
         metrics: that count its batches.
+        waited: told how many more inputs wait, or with a minus how many fewer.
 
     Raises:
         BundleError: if the net cannot be loaded.
     """
 
-    def __init__(self, bundle: Bundle, settings: Settings, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: Settings,
+        metrics: Metrics | None = None,
+        waited: Callable[[int], None] = lambda more: None,
+    ) -> None:
         self.bundle = bundle
         self.predictor = of_bundle(bundle, settings.threads or settings.cores)
         self.decoder = Decoder(self.predictor.preprocess, settings)
@@ -49,6 +56,7 @@ class Engine:
             settings.max_wait_ms / 1000,
             settings.queue,
             observe,
+            waited,
         )
         self._probed: tuple[float, bool] = (float("-inf"), False)
         self._probing = asyncio.Lock()
@@ -60,11 +68,6 @@ class Engine:
     async def stop(self) -> None:
         """Give up; who still waits is cancelled."""
         await self._batcher.stop()
-
-    @property
-    def waiting(self) -> int:
-        """Inputs in the queue."""
-        return self._batcher.size
 
     def expecting(self) -> AbstractContextManager[None]:
         """Around the reading of an input: a batch may wait for it."""

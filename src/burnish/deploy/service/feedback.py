@@ -19,9 +19,10 @@ from burnish.deploy.service.predict import FAILURES, Failure
 from burnish.deploy.service.refusal import Refused, busy, wrong_field
 from burnish.deploy.service.service import Seen, Service
 from burnish.deploy.watch.gauges import SECONDS, Gauges, Monitor
-from burnish.deploy.watch.log import check_log, label, open_log
-from burnish.deploy.watch.recorder import COMMIT_SECONDS, Answered, Recorder
+from burnish.deploy.watch.log import MEGABYTE, Ambiguous, check_log, label, open_log
+from burnish.deploy.watch.recorder import COMMIT_SECONDS, INPUT_SHARE, Answered, Recorder
 from burnish.errors import BurnishError
+from burnish.spec import ImageSpec
 
 logger = logging.getLogger("burnish.service")
 
@@ -57,6 +58,7 @@ def log_routes(service: Service, log: Path) -> APIRouter:
     """
     settings, metrics = service.settings, service.metrics
     check_log(log, settings.log_max_mb)
+    _warn_of_large_inputs(service)
     counter = metrics.client.Counter(
         "burnish_logged", "Predictions by what became of their row in the log", ["outcome"],
         registry=metrics.registry,
@@ -87,6 +89,18 @@ def log_routes(service: Service, log: Path) -> APIRouter:
     return router
 
 
+def _warn_of_large_inputs(service: Service) -> None:
+    settings, spec = service.settings, service.engine.bundle.spec
+    if not settings.log_inputs or not isinstance(spec, ImageSpec):
+        return
+    size = spec.channels * spec.height * spec.width / MEGABYTE
+    if size > INPUT_SHARE * settings.log_max_mb:
+        logger.warning(
+            "log_inputs: no input is kept: one has %.2g MB, the most is 1 %% of log_max_mb=%g",
+            size, settings.log_max_mb,
+        )  # fmt: skip
+
+
 def recording(service: Service, recorder: Recorder) -> Callable[[Seen], None]:
     """The observer that hands predictions to a recorder; takes microseconds."""
     known: dict[str, Preprocess] = {}
@@ -115,6 +129,7 @@ def _add_feedback(router: APIRouter, class_names: tuple[str, ...], log: Path) ->
     responses: dict[int | str, dict[str, Any]] = {
         **{status: FAILURES[status] for status in (401, 413, 422, 503)},
         404: {"model": Failure, "description": "There is no such prediction (any more)"},
+        409: {"model": Failure, "description": "Several inputs were predicted under this id"},
     }
 
     @router.post("/feedback", summary="Say what an input really was", responses=responses)
@@ -133,8 +148,10 @@ def _add_feedback(router: APIRouter, class_names: tuple[str, ...], log: Path) ->
 
 def _written(log: Path, given: Feedback) -> bool:
     try:
-        with closing(open_log(log, BUSY_SECONDS)) as connection:
+        with closing(open_log(log, BUSY_SECONDS, make=False)) as connection:
             return label(connection, given.id, given.label, time.time())
+    except Ambiguous as error:
+        raise Refused(409, "id: several inputs were predicted under it") from error
     except sqlite3.Error as error:
         logger.warning("feedback cannot be written (%s)", error)
         raise busy("the log cannot be written") from error
@@ -145,8 +162,10 @@ async def _refreshing(gauges: Gauges, monitors: Sequence[Monitor]) -> None:
         for monitor in monitors:
             try:
                 gauges.show(await asyncio.to_thread(monitor.look))
-            except BurnishError as error:  # nothing was logged yet, or the bundle is damaged
+            except BurnishError as error:  # the log was deleted, or the bundle is damaged
                 logger.debug("the log cannot be watched (%s)", error)
+                gauges.forget(monitor.bundle.version)
             except Exception:
                 logger.exception("the log cannot be watched")
+                gauges.forget(monitor.bundle.version)
         await asyncio.sleep(SECONDS)

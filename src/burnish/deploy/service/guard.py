@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -11,15 +10,14 @@ from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
+from burnish.deploy.service.admission import Scope, check, header
 from burnish.deploy.service.metrics import Metrics
-from burnish.deploy.service.page import FILES
 from burnish.deploy.service.refusal import Refused, busy
 from burnish.deploy.service.settings import Settings
 
 logger = logging.getLogger("burnish.service")
 
 Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -28,8 +26,6 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
 # Bodies that one process holds at once, in full ones: many connections must not fill the memory.
 BODIES = 16
-# Answered without the key: probes have none, and the page is where a person types it.
-OPEN = {"/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", *FILES, "/monitor"}
 
 
 class Guard:
@@ -57,8 +53,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
         begun = perf_counter()
-        response = _Response(send, request_id(scope), scope["path"])
-        scope["state"] = {**scope.get("state", {}), "id": response.id, "begun": begun}
+        bare = scope["method"] == "HEAD"
+        response = _Response(send, request_id(scope), scope["path"], bare)
+        state = {**scope.get("state", {}), "id": response.id, "begun": begun}
+        # Whatever answers to GET answers to HEAD (RFC 9110, 9.3.2).
+        scope = {**scope, "state": state, "method": "GET" if bare else scope["method"]}
         try:
             await self._guarded(scope, receive, response)
         except Refused as refused:
@@ -73,34 +72,23 @@ class Guard:
             self._metrics.seconds.labels(route).observe(perf_counter() - begun)
 
     async def _guarded(self, scope: Scope, receive: Receive, response: _Response) -> None:
-        self._check_key(scope)
-        length = _header(scope, b"content-length")
-        if length is not None and length.isdigit() and int(length) > self._settings.max_body:
-            raise self._too_large()
+        check(scope, self._settings)
+        length = header(scope, b"content-length")
+        told = int(length) if length is not None and length.isdigit() else 0
+        self._check_size(told)
         body = bytearray()
+        held = 0
         try:
-            if await self._read(receive, body):
+            if await self._read(receive, body, told):
+                held, whole = len(body), bytes(body)
+                body.clear()  # one copy is enough
                 scope["state"]["begun"] = perf_counter()  # the client's line is not our time
-                await self._answer(scope, bytes(body), receive, response)
+                await self._answer(scope, whole, receive, response)
         finally:
-            self._held -= len(body)
+            self._held -= held or len(body)
 
-    def _check_key(self, scope: Scope) -> None:
-        key = self._settings.api_key
-        path = scope["path"]
-        if key is None or path in OPEN:
-            return
-        scheme, _, token = (_header(scope, b"authorization") or b"").partition(b" ")
-        bearer = token.strip() if scheme.lower() == b"bearer" else b""
-        given = _header(scope, b"x-api-key") or bearer
-        # In constant time: how much of a guess was right must not show.
-        if not hmac.compare_digest(given, key.encode()):
-            raise Refused(
-                401, "the API key is missing or wrong", {"WWW-Authenticate": 'Bearer realm="api"'}
-            )
-
-    async def _read(self, receive: Receive, body: bytearray) -> bool:
-        """The whole body; False if the client went away."""
+    async def _read(self, receive: Receive, body: bytearray, told: int) -> bool:
+        """The whole body, of a length that was told or 0; False if the client went away."""
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -108,10 +96,7 @@ class Guard:
             piece = message.get("body", b"")
             body += piece
             self._held += len(piece)
-            if len(body) > self._settings.max_body:
-                raise self._too_large()
-            if self._held > BODIES * self._settings.max_body:
-                raise busy("too many large requests at once")
+            self._check_size(max(told, len(body)))
             if not message.get("more_body", False):
                 return True
 
@@ -135,16 +120,23 @@ class Guard:
                 one.cancel()
             await asyncio.gather(task, gone, return_exceptions=True)
 
-    def _too_large(self) -> Refused:
-        return Refused(413, f"the request is larger than {self._settings.max_body_mb:g} MB")
+    def _check_size(self, size: int) -> None:
+        """Make sure that a body may be held; when room gets scarce, the largest have none first."""
+        most = self._settings.max_body
+        if size > most:
+            raise Refused(413, f"the request is larger than {self._settings.max_body_mb:g} MB")
+        # The largest may fill half of the room, and the smaller a body the more.
+        if size and self._held > BODIES * (most - size / 2):
+            raise busy("too many large requests at once")
 
 
 class _Response:
-    """Remembers what was sent, and refuses if nothing was."""
+    """Remembers what was sent, and refuses if nothing was; ``bare``: sends no body."""
 
-    def __init__(self, send: Send, id: str, path: str) -> None:
+    def __init__(self, send: Send, id: str, path: str, bare: bool) -> None:
         self.id = id
         self._path = path
+        self._bare = bare
         self.status: int | None = None
         self._send = send
 
@@ -153,6 +145,8 @@ class _Response:
             self.status = message["status"]
             own = [(b"x-request-id", self.id.encode()), (b"x-content-type-options", b"nosniff")]
             message = {**message, "headers": [*message.get("headers", []), *own]}
+        elif self._bare:
+            message = {**message, "body": b""}
         await self._send(message)
 
     async def refuse(self, refused: Refused) -> None:
@@ -169,15 +163,10 @@ class _Response:
 
 def request_id(scope: Scope) -> str:
     """The client's, if it sent a harmless one, else a new one."""
-    given = _header(scope, b"x-request-id")
+    given = header(scope, b"x-request-id")
     if given is not None and REQUEST_ID.fullmatch(given):
         return given.decode("ascii")
     return uuid4().hex
-
-
-def _header(scope: Scope, name: bytes) -> bytes | None:
-    found: bytes | None = next((value for key, value in scope["headers"] if key == name), None)
-    return found
 
 
 def _replayed(body: bytes, gone: asyncio.Future[Message]) -> Receive:

@@ -30,12 +30,12 @@ def health_routes(service: Service) -> APIRouter:
 
     @router.get("/model/info", summary="What the net takes and knows")
     async def info() -> dict[str, Any]:
-        more = {name: await service.in_pool(tell) for name, tell in service.info.items()}
+        more = {name: await service.aside(tell) for name, tell in service.info.items()}
         return {**described(service), **more}
 
     @router.get("/metrics", summary="For Prometheus", response_class=Response)
     async def metrics() -> Response:
-        text, kind = await service.in_pool(service.metrics.text)
+        text, kind = await service.aside(service.metrics.text)
         return Response(text, media_type=kind)
 
     return router

@@ -184,6 +184,8 @@ def _read(body: bytes, engine: Engine, most: int) -> tuple[InferRequest, list[An
         raise Refused(400, f"{place}: {first['msg']}") from error
     except DataError as error:
         raise Refused(400, str(error)) from error
+    except MemoryError as error:
+        raise Refused(413, "the tensor is too large") from error
 
 
 async def _check_ready(engine: Engine) -> None:

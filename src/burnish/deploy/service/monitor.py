@@ -26,7 +26,16 @@ from burnish.deploy.watch.drift import CLASSES, Test, Window
 from burnish.deploy.watch.gauges import SECONDS, Monitor
 from burnish.deploy.watch.reference import reference_of
 from burnish.deploy.watch.summary import Class, Confidence, Summary
-from burnish.deploy.watch.words import accuracy, counted, moment, number, percent, verdict
+from burnish.deploy.watch.words import (
+    accuracy,
+    counted,
+    dated_wrongly,
+    moment,
+    number,
+    percent,
+    uncompared,
+    verdict,
+)
 from burnish.errors import BurnishError
 
 SHOWN_CLASSES = 12
@@ -96,6 +105,8 @@ def drawn(summary: Summary, reference: Sequence[float] | None = None) -> str:
     """
     hours = summary.settings.since_seconds / 3600
     others = f"; {summary.others:,} more of other versions" if summary.others else ""
+    if summary.future:
+        others += f"; {dated_wrongly(summary)}"
     head = (
         f"<h1>{escape(summary.name)}</h1>"
         f'<p class="lead">version {escape(summary.version)} · the last {hours:g} hours · '
@@ -142,12 +153,13 @@ def _drift(summary: Summary) -> str:
     kind = "drift" if summary.drifted else "steady"
     plural = "s" * (len(summary.windows) > 1)
     said = verdict(summary).replace("DRIFT", "Drift").replace("no drift", "No drift")
+    older = uncompared(summary)
     words = (
         f'<p class="{kind}">{escape(said)}.</p><p class="hint">'
         f"{len(summary.windows)} window{plural} of {size:,} distinct inputs against "
         f"{summary.reference:,} samples at export. The probability of any false alarm in one look "
         f"is at most {percent(summary.settings.alpha)}. The charts show how far each window lies "
-        "from the reference, from 0 to 1.</p>"
+        f"from the reference, from 0 to 1.{f' {older}.' if older else ''}</p>"
     )
     names = [test.name for test in summary.windows[-1].tests]
     charts = "".join(_history(name, summary.windows, summary.looked) for name in names)

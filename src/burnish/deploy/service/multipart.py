@@ -16,6 +16,7 @@ class _Files:
 
     def __init__(self, header: Any, max_items: int) -> None:
         self.found: list[bytes] = []
+        self.ended = False
         self._header = header
         self._max_items = max_items
 
@@ -50,6 +51,9 @@ class _Files:
     def end(self) -> None:
         self.found.append(b"".join(self._pieces))
 
+    def close(self) -> None:
+        self.ended = True
+
     @property
     def callbacks(self) -> Mapping[str, Any]:
         """As python-multipart names them."""
@@ -57,6 +61,7 @@ class _Files:
             "on_part_begin": self.begin, "on_part_data": self.data, "on_part_end": self.end,
             "on_header_field": self.name, "on_header_value": self.value,
             "on_header_end": self.header, "on_headers_finished": self.headers,
+            "on_end": self.close,
         }  # fmt: skip
 
 
@@ -81,6 +86,8 @@ def files(body: bytes, content_type: str, max_items: int) -> list[bytes]:
         parser.finalize()
     except ValueError as error:  # its FormParserError is one
         raise Refused(422, "the form is damaged") from error
+    if form.found and not form.ended:  # the parser takes what it got for all there was
+        raise Refused(422, "the form is damaged: its end is missing")
     if not form.found:
         raise wrong_field("file", "the form has no file")
     return form.found

@@ -57,7 +57,7 @@ class Failure(BaseModel):
 
 
 FAILURES: dict[int | str, dict[str, Any]] = {
-    400: {"model": Failure, "description": "The request is no proper HTTP"},
+    400: {"model": Failure, "description": "No proper HTTP, or it names a foreign host"},
     401: {"model": Failure, "description": "The API key is missing or wrong"},
     408: {"description": "The request took too long to arrive"},
     413: {"model": Failure, "description": "Too many bytes, pixels or inputs"},
@@ -117,7 +117,8 @@ def _response(service: Service, request_id: str, asked: Asked, answered: Answere
             for name, outcome in zip(answered.ids, answered.outcomes, strict=True)
         ],
     }
-    return Response(json.dumps(told, ensure_ascii=False), media_type="application/json")
+    text = json.dumps(told, ensure_ascii=False, allow_nan=False)
+    return Response(text, media_type="application/json")
 
 
 def prediction(outcome: Row | Refused, class_names: tuple[str, ...]) -> dict[str, Any]:

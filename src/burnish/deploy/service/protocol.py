@@ -74,6 +74,15 @@ class Clocked(H11Protocol):
         if self._leaving and self.cycle is not None and not self.cycle.response_started:
             self._last_answer()
 
+    def on_response_complete(self) -> None:
+        """A pipelined request is parsed here: its clock runs as any other's.
+
+        Not that of an idle connection, which closes in a time of its own.
+        """
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY:
+            self._watch()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
         self._stop_clock()

@@ -31,7 +31,7 @@ class Refused(Exception):  # noqa: N818
     def body(self, request_id: str, path: str) -> bytes:
         """Of the response, if the whole request for a path is refused."""
         told: dict[str, Any] = {"id": request_id, "error": self.told()}
-        if path.startswith("/v2/"):  # the Open Inference Protocol wants just this
+        if path == "/v2" or path.startswith("/v2/"):  # the Open Inference Protocol wants just this
             told = {"error": self.message}
         return json.dumps(told, ensure_ascii=False).encode()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, Protocol, get_args
 
@@ -48,7 +48,7 @@ def add_second(service: Service) -> None:
     first, second = service.engine, read_bundle(settings.shadow)
     check_pair(first.bundle, second, settings.split)
     if settings.split:
-        other = Engine(second, settings, service.metrics)
+        other = Engine(second, settings, service.metrics, service.metrics.waiting.inc)
         service.engines.append(other)
         service.choose = lambda key: other if share_of(key) < settings.split else first
         service.info["split"] = lambda: {**_called(second), "share": settings.split}
@@ -72,7 +72,7 @@ def in_background(run: Runtime) -> Runtime:
     """
 
     def lowered(inputs: Inputs) -> Logits:
-        with suppress(OSError):  # of Linux: the priority of this thread alone
+        if sys.platform == "linux":  # elsewhere it would be the whole process
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
         return run(inputs)
 
@@ -104,11 +104,13 @@ def check_pair(first: Bundle, second: Bundle, split: float) -> None:
         split: the share of requests that the second answers; 0: it is a shadow.
 
     Raises:
-        BundleError: naming both, if their kinds or classes differ, or a shadow could not see what
-            the first saw.
+        BundleError: naming both, if they are the same net, their kinds or classes differ, or a
+            shadow could not see what the first saw.
     """
     one, other = first.spec, second.spec
     pair = f"{first.path} (run) and {second.path} (shadow)"
+    if first.version == second.version:  # by which counts and predictions are told apart
+        raise BundleError(f"{pair}: are the same version, {first.version}; nothing can differ")
     if type(one) is not type(other):
         raise BundleError(f"{pair}: one takes images, the other texts; they cannot stand in")
     if one.class_names != other.class_names:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -103,8 +102,20 @@ def _one(settings: Settings, listener: socket.socket) -> None:
 def _many(settings: Settings, listener: socket.socket) -> None:
     from uvicorn.supervisors import Multiprocess
 
+    # What a dead worker counted stays; what waited in it does not.
+    forget = needed("prometheus_client.multiprocess", "serve").mark_process_dead
+
     class Workers(Multiprocess):
         """Replaces workers that die, and does not wait for ever for those that shall end."""
+
+        known: frozenset[int | None] = frozenset()
+
+        def keep_subprocess_alive(self) -> None:
+            super().keep_subprocess_alive()
+            now = frozenset(worker.pid for worker in self.processes)
+            for gone in self.known - now:
+                forget(gone)
+            self.known = now
 
         def terminate_all(self) -> None:
             # The last to hold the socket would have the kernel accept what nobody answers.
@@ -171,6 +182,10 @@ def _told_once(record: logging.LogRecord) -> bool:
 
 def _make_room(settings: Settings) -> None:
     """Raise the limit of open files: a crowd is accepted in one go before it can be refused."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.max_connections + 4 * BACKLOG + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ class Settings:
         """For one worker, at least 1."""
         return max(1, cores() // self.workers)
 
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can ask."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
 
 def settings(options: Mapping[str, Any], bundle: Path, shadow: Path | None = None) -> Settings:
     """The settings that were typed.
@@ -97,7 +106,9 @@ def settings(options: Mapping[str, Any], bundle: Path, shadow: Path | None = Non
     """
     known = {field.name for field in fields(Settings)}
     given = {name: value for name, value in options.items() if name in known}
-    key = given.get("api_key") or os.environ.get(KEY_VARIABLE) or None
+    key = given.get("api_key")
+    if key is None:
+        key = os.environ.get(KEY_VARIABLE)
     return Settings(
         **{
             **given,
@@ -134,6 +145,12 @@ def _problems(given: Settings) -> list[str]:
         found.append(f"split: must be between 0 and 1, found {given.split}")
     if given.split and given.shadow is None:
         found.append(f"split: {given.split} needs a second bundle: shadow=FOLDER")
+    if given.api_key is not None and (not given.api_key or given.api_key != given.api_key.strip()):
+        wrong = "with white space around it" if given.api_key.strip() else "that is empty"
+        found.append(
+            f"api_key: found a key {wrong}, which no request can carry; unset {KEY_VARIABLE} and "
+            "leave api_key out to serve without one"
+        )
     if given.max_items > given.queue:
         found.append(
             f"max_items: a request of {given.max_items} inputs never fits a queue of {given.queue}"

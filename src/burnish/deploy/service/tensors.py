@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, StrictInt
 
 from burnish.deploy.preprocess import Preprocess, Sentences
+from burnish.deploy.service.arrays import only_numbers
 from burnish.errors import DataError
 from burnish.spec import ImageSpec, Spec, TextSpec
 
@@ -116,6 +117,8 @@ def _images(tensor: InputTensor, spec: ImageSpec) -> list[NDArray[Any]]:
     kinds = {"UINT8": "iu", "FP32": "iuf"}
     if tensor.datatype not in kinds:
         raise DataError(f"images.datatype: must be UINT8 or FP32, found {tensor.datatype}")
+    if not only_numbers(tensor.data):
+        raise DataError(f"images.data: must be numbers of the datatype {tensor.datatype}")
     values = _array(tensor)
     if values.dtype.kind not in kinds[tensor.datatype]:
         raise DataError(f"images.data: must be numbers of the datatype {tensor.datatype}")

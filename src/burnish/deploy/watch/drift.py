@@ -21,6 +21,7 @@ import numpy as np
 from burnish.deploy.watch.hypotheses import holm, mix_test, psi, psi_of_numbers
 from burnish.deploy.watch.reading import Logged, Values
 from burnish.deploy.watch.reference import Reference
+from burnish.deploy.watch.statistics import rounded
 
 MOST_WINDOWS = 20  # of one look: each makes the others' tests stricter
 CLASSES = "classes"
@@ -88,8 +89,8 @@ def compare(logged: Logged, reference: Reference, size: int, alpha: float) -> tu
     raw = []
     for start, stop, rows in cut(logged.hashes, size):
         tests = _tests(logged, rows, reference)
-        times = float(logged.times[start]), float(logged.times[stop - 1])
-        raw.append(Window(*times, stop - start, tests))
+        times = logged.times[start:stop]  # a clock may have been set back meanwhile
+        raw.append(Window(float(times.min()), float(times.max()), stop - start, tests))
     adjusted = iter(holm([test.p_value for window in raw for test in window.tests]))
     return tuple(
         replace(window, tests=tuple(_judged(test, next(adjusted), alpha) for test in window.tests))
@@ -153,6 +154,7 @@ def _tests(logged: Logged, rows: list[int], reference: Reference) -> tuple[Test,
 def _numbers(name: str, expected: Values, values: Values) -> Test:
     from scipy.stats import ks_2samp
 
+    expected, values = rounded(expected), rounded(values)
     # Conservative where values repeat, as numbers of tokens do. The exact p-value is slower and
     # no different at hundreds of samples.
     found = ks_2samp(expected, values, method="asymp")

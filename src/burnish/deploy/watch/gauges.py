@@ -34,7 +34,6 @@ class Monitor:
         self._seconds = seconds
         self._lock = Lock()
         self._looked = -math.inf
-        self._seen: tuple[int, ...] | None = None
         self._summary: Summary | None = None
 
     def look(self) -> Summary:
@@ -45,12 +44,11 @@ class Monitor:
             DataError: if there is no log (any more).
         """
         with self._lock:
-            fresh = self._summary is not None and time.monotonic() - self._looked < self._seconds
-            if self._summary is None or not fresh:
-                seen = _written(self.log)
-                if self._summary is None or seen != self._seen:  # without traffic nothing changes
-                    self._summary = summarise(self.log, self.bundle, self.settings)
-                self._seen, self._looked = seen, time.monotonic()
+            # Anew even if nothing was written meanwhile: the last day is another one by now.
+            if self._summary is None or time.monotonic() - self._looked >= self._seconds:
+                self._summary = None  # an old look is no answer where a new one fails
+                self._summary = summarise(self.log, self.bundle, self.settings)
+                self._looked = time.monotonic()
             return self._summary
 
 
@@ -80,6 +78,11 @@ class Gauges:
         self._drift = gauge("drift", "1 if the newest window differs from the reference", "of")
         self._p = gauge("drift_p_value", "Of the newest window, after Holm's correction", "of")
         self._distance = gauge("drift_distance", "Of the newest window to the reference", "of")
+        self._plain = (
+            self._predictions, self._distinct, self._windows, self._low, self._labelled,
+            self._accuracy,
+        )  # fmt: skip
+        self._tests: dict[str, set[str]] = {}  # names shown, of each version
 
     def show(self, found: Summary) -> None:
         """Set those of one bundle."""
@@ -91,13 +94,20 @@ class Gauges:
         self._low.labels(version).set(confidence.low_share if confidence else math.nan)
         self._labelled.labels(version).set(accuracy.labelled if accuracy else 0)
         self._accuracy.labels(version).set(accuracy.share if accuracy else math.nan)
-        for test in found.windows[-1].tests if found.windows else ():
-            self._drift.labels(version, test.name).set(test.drifted)
-            self._p.labels(version, test.name).set(test.adjusted)
-            self._distance.labels(version, test.name).set(test.distance)
+        newest = {test.name: test for test in found.windows[-1].tests} if found.windows else {}
+        for name in self._tests.setdefault(version, set()) - newest.keys():
+            self._set_test(version, name, math.nan, math.nan, math.nan)
+        for name, test in newest.items():
+            self._set_test(version, name, test.drifted, test.adjusted, test.distance)
+        self._tests[version] |= newest.keys()
 
+    def forget(self, version: str) -> None:
+        """NaN in all of one bundle: it is not known any more."""
+        for gauge in self._plain:
+            gauge.labels(version).set(math.nan)
+        for name in self._tests.get(version, ()):
+            self._set_test(version, name, math.nan, math.nan, math.nan)
 
-def _written(log: Path) -> tuple[int, ...]:
-    """Changes whenever somebody writes to the log."""
-    files = [log, log.with_name(log.name + "-wal")]
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
+    def _set_test(self, version: str, name: str, *values: float) -> None:
+        for gauge, value in zip((self._drift, self._p, self._distance), values, strict=True):
+            gauge.labels(version, name).set(value)

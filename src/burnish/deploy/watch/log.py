@@ -2,15 +2,17 @@
 
 It is in WAL mode: a process that is killed loses what it had not committed, and the file stays
 whole. Its size is bounded: the oldest predictions make room, and SQLite uses their pages again.
+The write-ahead file beside it cannot shrink while somebody reads, and is bounded too.
 Works without torch.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,7 @@ FULL = 0.9  # of the limit: pages are never quite full
 ROW_BYTES = 500  # of the file, indices included, for all but the input
 MEGABYTE = 1_000_000
 LEAST_MB = 1  # some 2,000 predictions
+AHEAD = 3  # limits that the write-ahead file may take; in use it takes a megabyte or two
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS predictions (
@@ -77,19 +80,26 @@ class Row:
     input: bytes | None = None
 
 
-def open_log(path: Path, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """Open the log for writing, and make it if there is none.
+def open_log(
+    path: Path, busy_seconds: float = BUSY_SECONDS, make: bool = True
+) -> sqlite3.Connection:
+    """Open the log for writing.
 
     Args:
         path: the file; files of SQLite's with the endings ``-wal`` and ``-shm`` lie beside it.
         busy_seconds: to wait for other processes.
+        make: it if there is none, for its owner's eyes only: inputs may be in it.
 
     Raises:
-        sqlite3.Error: if it cannot be written or is something else.
+        sqlite3.Error: if it cannot be written, is something else, or is missing.
     """
+    if make:  # never opened here if it exists: to close it would undo SQLite's locks
+        with suppress(OSError):  # SQLite says what is wrong
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = sqlite3.connect(
-        path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
-    )
+        f"{path.absolute().as_uri()}?mode=rw", timeout=busy_seconds, isolation_level=None,
+        check_same_thread=False, uri=True,
+    )  # fmt: skip
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         # A power cut may lose the last commits, a kill nothing; and no commit waits for the disk.
@@ -166,18 +176,56 @@ def append(
         raise
 
 
+def overgrown(connection: sqlite3.Connection, path: Path, most_bytes: int) -> bool:
+    """Whether the write-ahead file is too large, and somebody who reads keeps it so.
+
+    Args:
+        connection: of :func:`open_log`.
+        path: of the log.
+        most_bytes: that the log may have; the write-ahead file :data:`AHEAD` times that.
+
+    Raises:
+        sqlite3.Error: as the file system has it.
+    """
+    try:
+        size = path.with_name(path.name + "-wal").stat().st_size
+    except OSError:
+        return False
+    if size <= AHEAD * most_bytes:
+        return False
+    (before,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")  # other writers would have to wait as well
+    try:
+        return bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {before}")
+
+
+class Ambiguous(Exception):  # noqa: N818
+    """Several inputs were predicted under one id."""
+
+
 def label(connection: sqlite3.Connection, id: str, name: str, time: float) -> bool:
     """Keep what a person says an input was; a later word replaces an earlier one.
 
     Args:
         connection: of :func:`open_log`.
-        id: of the prediction; of several the latest.
+        id: of the prediction; of several of one input the latest.
         name: the class.
         time: seconds since 1970.
 
     Returns:
         False if there is no such prediction (any more).
+
+    Raises:
+        Ambiguous: if several inputs have the id, which clients may choose: whose is it?
+        sqlite3.Error: if it cannot be written.
     """
+    inputs = connection.execute(
+        "SELECT count(DISTINCT input_hash) FROM predictions WHERE id = ?", (id,)
+    ).fetchone()[0]
+    if inputs > 1:
+        raise Ambiguous
     made = connection.execute(
         "INSERT OR REPLACE INTO feedback SELECT number, id, ?, ? FROM predictions WHERE id = ? "
         "ORDER BY number DESC LIMIT 1",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,10 +16,11 @@ from burnish.deploy.watch.words import (
     moment,
     number,
     percent,
+    uncompared,
     verdict,
 )
 from burnish.report.figures import Theme, draw
-from burnish.report.page import Cell, Number, Page, Picture, chart
+from burnish.report.page import Cell, Noted, Number, Page, Picture, chart
 
 
 def watch_page(summary: Summary) -> Page:
@@ -42,6 +43,8 @@ def _facts(summary: Summary) -> Iterator[tuple[str, str]]:
     yield "predictions", f"{summary.predictions:,}"
     if summary.others:
         yield "of other versions, left out", f"{summary.others:,}"
+    if summary.future:
+        yield "dated in the future, left out", f"{summary.future:,}"
     if summary.latency:
         for name in ("p50", "p90", "p99"):
             yield f"latency, {name}", f"{getattr(summary.latency, name):.1f} ms"
@@ -65,24 +68,29 @@ def _drift(page: Page, summary: Summary) -> None:
         f"samples at export. The probability of any false alarm in this look is at most "
         f"{percent(summary.settings.alpha)}: p-values are corrected (Holm) over its {tests} tests."
     )
+    if older := uncompared(summary):
+        page.text(f"{older}.")
     names = [test.name for test in summary.windows[-1].tests]
     page.pictures(_chart(summary.windows, name) for name in names)
     page.heading("The newest window")
-    header = ["what", "mean", "at export", "distance", "corrected p", "PSI", "drift since"]
-    page.table(header, _tests(summary))
+    page.text("Export: the mean then. Dist.: as in the charts. The p-values are corrected.")
+    indices = any(test.psi is not None for test in summary.windows[-1].tests)
+    header = ["what", "mean", "export", "dist.", "p", *["PSI"] * indices]
+    page.table(header, _tests(summary, indices))
 
 
-def _tests(summary: Summary) -> Iterator[list[Cell]]:
+def _tests(summary: Summary, indices: bool) -> Iterator[list[Cell]]:
+    """Few and narrow columns, so that a telephone shows them all."""
     began = {drift.name: drift for drift in summary.drifts if drift.lasts}
     for test in summary.windows[-1].tests:
         drift = began.get(test.name)
+        since = f"drift since {moment(drift.since, summary.looked)}" if drift else ""
         yield [
-            _title(test.name),
+            Noted(_title(test.name), since),
             *(Number("" if x is None else f"{x:.3f}") for x in (test.mean, test.reference)),
-            Number(f"{test.distance:.3f}", test.distance),
+            Number(f"{test.distance:.3f}"),
             Number(number(test)),
-            Number("" if test.psi is None else f"{test.psi:.2f}"),
-            moment(drift.since, summary.looked) if drift else "",
+            *[Number("" if test.psi is None else f"{test.psi:.2f}")] * indices,
         ]
 
 
@@ -116,13 +124,25 @@ def _chart(windows: tuple[Window, ...], name: str) -> Picture:
         axes.set_ylim(0, max(0.3, 1.35 * float(np.nanmax(distance, initial=0.0))))
         axes.set_xlim(-0.5, len(windows) - 0.5)
         shown = sorted({0, len(windows) // 2, len(windows) - 1})
-        axes.set_xticks(shown, [moment(windows[i].start, windows[-1].start) for i in shown])
-        axes.set_xlabel("window that begins at")
+        day, times = _clock([windows[i].start for i in shown])
+        labels = axes.set_xticks(shown, times)
+        if len(labels) > 1:  # within the axes: what is beside them has its own words
+            labels[0].label1.set_horizontalalignment("left")
+            labels[-1].label1.set_horizontalalignment("right")
+        axes.set_xlabel(f"window that begins at{day}")
         axes.set_ylabel("distance")
         axes.legend(loc="upper left", ncols=2)
 
     found = f"{int(drifted.sum())} of {len(windows)} windows drifted"
     return chart(draw(_title(name), paint), "", f"{_title(name)}: {found}")
+
+
+def _clock(seconds: Sequence[float]) -> tuple[str, list[str]]:
+    """Times as labels of an axis: the day once if it is the same, else below each."""
+    days, times = zip(*(moment(second).split() for second in seconds), strict=True)
+    if len(set(days)) == 1:
+        return f", {days[0]}", list(times)
+    return "", [f"{time}\n{day}" for day, time in zip(days, times, strict=True)]
 
 
 def _title(name: str) -> str:

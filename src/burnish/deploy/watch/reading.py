@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,7 +22,7 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Logged:
-    """Predictions of one model, oldest first, N in all.
+    """Predictions of one model in the order they were written, N in all.
 
     Args:
         times: seconds since 1970, float64 ``[N]``.
@@ -32,6 +33,7 @@ class Logged:
             where a row has none.
         others: predictions of other models in the same time.
         cut: whether there are more than were to be read.
+        future: predictions dated later than was to be read; left out.
     """
 
     times: Values
@@ -41,19 +43,23 @@ class Logged:
     values: dict[str, Values]
     others: int
     cut: bool
+    future: int = 0
 
     def __len__(self) -> int:
         return len(self.times)
 
 
-def read_log(path: Path, model: str, since: float = 0.0, most: int = MOST) -> Logged:
-    """The latest predictions of one model.
+def read_log(
+    path: Path, model: str, since: float = 0.0, most: int = MOST, until: float = math.inf
+) -> Logged:
+    """The latest predictions of one model, by the order they were written in: clocks go wrong.
 
     Args:
         path: the log.
         model: version of the bundle.
         since: seconds since 1970; earlier ones are left out.
         most: to be read.
+        until: seconds since 1970; later ones are left out.
 
     Raises:
         DataError: if it is no prediction log.
@@ -67,18 +73,20 @@ def read_log(path: Path, model: str, since: float = 0.0, most: int = MOST) -> Lo
             rows = connection.execute(
                 "SELECT p.time, input_hash, class, f.label, milliseconds, confidence, statistics "
                 "FROM predictions p LEFT JOIN feedback f ON f.number = p.number "
-                "WHERE model = ? AND p.time >= ? ORDER BY p.time DESC LIMIT ?",
-                (model, since, most + 1),
+                "WHERE model = ? AND p.time BETWEEN ? AND ? ORDER BY p.number DESC LIMIT ?",
+                (model, since, until, most + 1),
             ).fetchall()
-            others = connection.execute(
-                "SELECT count(*) FROM predictions WHERE model <> ? AND time >= ?", (model, since)
-            ).fetchone()[0]
-        return _columns(rows[:most][::-1], others, len(rows) > most)
+            others, future = connection.execute(
+                "SELECT count(*) FILTER (WHERE model <> ? AND time <= ?),"
+                " count(*) FILTER (WHERE model = ? AND time > ?) FROM predictions WHERE time >= ?",
+                (model, until, model, until, since),
+            ).fetchone()
+        return _columns(rows[:most][::-1], others, len(rows) > most, future)
     except (sqlite3.Error, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: cannot be read as a prediction log ({error})") from error
 
 
-def _columns(rows: Sequence[tuple[Any, ...]], others: int, cut: bool) -> Logged:
+def _columns(rows: Sequence[tuple[Any, ...]], others: int, cut: bool, future: int) -> Logged:
     empty: list[tuple[Any, ...]] = [()] * 7
     times, hashes, labels, truths, milliseconds, confidence, texts = (
         zip(*rows, strict=True) if rows else empty
@@ -95,6 +103,7 @@ def _columns(rows: Sequence[tuple[Any, ...]], others: int, cut: bool) -> Logged:
         {name: _floats(column) for name, column in values.items()},
         others,
         cut,
+        future,
     )
 
 

@@ -7,16 +7,16 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 
 from burnish.data.decode import Pixels
 from burnish.deploy.preprocess import Preprocess
-from burnish.deploy.watch.log import MEGABYTE, Row, append, open_log
-from burnish.deploy.watch.statistics import content, digest, statistics
+from burnish.deploy.watch.held import HeldLog
+from burnish.deploy.watch.log import MEGABYTE, Row, append, overgrown
+from burnish.deploy.watch.statistics import DIGITS, content, digest, statistics
 
 COMMIT_SECONDS = 0.2  # what a killed process loses at most, and how late feedback finds its row
 COMMIT_ROWS = 500
@@ -24,6 +24,8 @@ WAITING_BYTES = 64 * MEGABYTE  # that inputs may take before they are written
 ROW_BYTES = 1000  # of memory, for all but the input
 MOST_ROWS = 1_000_000
 STOP_SECONDS = 10.0
+INPUT_SHARE = 0.01  # of the log, that an input may take: larger ones would drive out all others
+BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 logger = logging.getLogger("burnish.service")
 
@@ -65,16 +67,16 @@ class Answered:
 class Recorder:
     """One of each process: :meth:`record` queues, a thread computes statistics and writes.
 
-    What cannot be written, because the queue is full, the disk is full or the file is gone, is
-    counted and forgotten: the service goes on.
+    What cannot be written, because the queue or the disk is full or the folder is gone, is counted
+    and forgotten: the service goes on. While others lock the log, predictions wait in the queue.
 
     Args:
         path: of the log; many processes may share it.
         max_mb: that the file may have, in megabytes of 10^6 bytes, at least 1.
         inputs: whether pixels and texts themselves are kept as well.
         max_rows: that the log may hold.
-        count: told what became of how many: ``written``, ``dropped`` (the queue was full) or
-            ``failed`` (they could not be written).
+        count: told what became of how many: ``written``, ``dropped`` (the queue was full,
+            or the write-ahead file too large) or ``failed`` (they could not be written).
 
     Attributes:
         counts: the same, of this process.
@@ -98,9 +100,10 @@ class Recorder:
         self._waiting: SimpleQueue[Answered | None] = SimpleQueue()
         self._waiting_bytes = 0
         self._lock = Lock()
+        self._log = HeldLog(path)
         self._silent = False
+        self._stopping = Event()
         self._thread: Thread | None = None
-        self._connection: sqlite3.Connection | None = None
 
     def start(self) -> None:
         """Start the thread."""
@@ -110,6 +113,7 @@ class Recorder:
     def stop(self) -> None:
         """Write what waits, and end the thread."""
         if self._thread is not None:
+            self._stopping.set()
             self._waiting.put(None)
             self._thread.join(STOP_SECONDS)
             self._thread = None
@@ -133,8 +137,7 @@ class Recorder:
                 self._write(some)
                 with self._lock:
                     self._waiting_bytes -= sum(answered.held_bytes for answered in some)
-        if self._connection is not None:
-            self._connection.close()
+        self._log.close()
 
     def _gathered(self) -> tuple[list[Answered], bool]:
         """Predictions for one commit; False at the end."""
@@ -156,27 +159,36 @@ class Recorder:
 
     def _write(self, some: Sequence[Answered]) -> None:
         try:
-            rows = [self._row(answered) for answered in some]
-            if self._connection is None:
-                self._connection = open_log(self.path)
-            append(self._connection, rows, self._most_rows, self._most_bytes)
+            outcome = self._appended([self._row(answered) for answered in some])
         except Exception as error:  # whatever it is, the service goes on
-            self._count(FAILED, len(some))
-            self._give_up(error)
-        else:
-            self._count(WRITTEN, len(some))
-            self._silent = False
+            self._say(f"cannot be written ({error}); predictions go unlogged")
+            outcome = FAILED
+            self._log.close()  # the file may be another when it works again
+        self._silent &= outcome != WRITTEN
+        self._count(outcome, len(some))
 
-    def _give_up(self, error: Exception) -> None:
-        """Say so, once until it works again; the file may be another by then: open it anew."""
+    def _appended(self, rows: Sequence[Row]) -> str:
+        """Write rows, however long others lock the log; more of them wait meanwhile."""
+        while True:
+            try:
+                connection = self._log.connection()
+                if overgrown(connection, self.path, self._most_bytes):
+                    self._say("is being read all the time and grows; predictions go unlogged")
+                    return DROPPED
+                append(connection, rows, self._most_rows, self._most_bytes)
+            except sqlite3.OperationalError as error:
+                # The low byte of SQLite's code is its kind.
+                if self._stopping.is_set() or error.sqlite_errorcode & 0xFF not in BUSY:
+                    raise
+                self._say("is locked by somebody else; predictions wait for it")
+            else:
+                return WRITTEN
+
+    def _say(self, problem: str) -> None:
+        """Once until it works again."""
         if not self._silent:
-            logger.warning(
-                "log: %s cannot be written (%s); predictions go unlogged", self.path, error
-            )
+            logger.warning("log: %s %s", self.path, problem)
         self._silent = True
-        if self._connection is not None:
-            with closing(self._connection):
-                self._connection = None
 
     def _count(self, outcome: str, number: int) -> None:
         self.counts[outcome] += number
@@ -185,11 +197,11 @@ class Recorder:
     def _row(self, answered: Answered) -> Row:
         item = answered.item
         kept = content(item) if self._inputs else None
-        if kept is not None and len(kept) > self._most_bytes / 100:
-            kept = None  # a few of those would drive out all others
+        if kept is not None and len(kept) > INPUT_SHARE * self._most_bytes:
+            kept = None
         found = statistics(answered.preprocess, item)
         return Row(
             answered.id, answered.time, answered.model, digest(item), answered.label,
             answered.confidence, answered.milliseconds,
-            {name: round(value, 5) for name, value in found.items()}, kept,
+            {name: round(value, DIGITS) for name, value in found.items()}, kept,
         )  # fmt: skip

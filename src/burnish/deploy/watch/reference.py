@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from burnish.deploy.bundle import Bundle
 from burnish.deploy.predictor import Predictor
-from burnish.deploy.watch.statistics import digest, statistics
+from burnish.deploy.watch.statistics import DIGITS, digest, rounded, statistics
 from burnish.errors import BundleError
 
 MOST = 2000  # samples: at windows of 500 a gap of 0.1 between distributions is seen
-DIGITS = 5
 BATCH = 64
 
 Values = NDArray[np.float64]
@@ -63,7 +62,7 @@ def make_reference(
     for i in range(0, len(unique), BATCH):
         some = unique[i : i + BATCH]
         answers = predictor.predict_read(some)
-        confidence += np.round(answers.confidence.astype(float), DIGITS).tolist()
+        confidence += rounded(answers.confidence).tolist()
         classes.update(answers.labels)
         for item in some:
             for name, value in statistics(predictor.preprocess, item).items():

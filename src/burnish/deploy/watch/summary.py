@@ -16,6 +16,7 @@ from burnish.deploy.watch.reading import MOST, Logged, Values, read_log
 from burnish.deploy.watch.reference import Reference, reference_of
 
 DAY = 86_400.0
+FUTURE_SECONDS = 60.0  # that clocks of several machines may differ
 CERTAINTY = 0.95  # of the intervals of accuracy
 
 
@@ -133,6 +134,9 @@ class Summary:
         distinct: inputs among them.
         others: predictions of other versions.
         cut: whether older predictions were left out because there are too many.
+        future: predictions left out since they are dated after ``looked``.
+        uncompared: predictions before ``compared_since``, which no window holds.
+        compared_since: start of the first window; None without windows.
         latency: None if there are no predictions.
         confidence: None if there are no predictions.
         accuracy: None without feedback.
@@ -152,6 +156,9 @@ class Summary:
     distinct: int
     others: int
     cut: bool
+    future: int
+    uncompared: int
+    compared_since: float | None
     latency: Latency | None
     confidence: Confidence | None
     accuracy: Accuracy | None
@@ -161,13 +168,18 @@ class Summary:
     drifts: tuple[Drift, ...]
 
     @property
+    def tested(self) -> bool:
+        """Whether anything was compared with the reference."""
+        return bool(self.windows)
+
+    @property
     def drifted(self) -> bool:
         """Whether any window of the look differs."""
         return bool(self.drifts)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain containers, for JSON."""
-        return {**asdict(self), "drifted": self.drifted}
+        return {**asdict(self), "tested": self.tested, "drifted": self.drifted}
 
 
 def summarise(
@@ -187,7 +199,8 @@ def summarise(
     """
     settings = settings or Settings()
     now = time.time() if now is None else now
-    logged = read_log(log, bundle.version, now - settings.since_seconds, settings.most)
+    since_when, until = now - settings.since_seconds, now + FUTURE_SECONDS
+    logged = read_log(log, bundle.version, since_when, settings.most, until)
     reference = reference_of(bundle)
     windows = compare(logged, reference, settings.window, settings.alpha) if reference else ()
     names = sorted({name for window in windows for name in window.drifted})
@@ -196,12 +209,15 @@ def summarise(
         bundle.version,
         settings,
         now,
-        float(logged.times[0]) if len(logged) else None,
-        float(logged.times[-1]) if len(logged) else None,
+        float(logged.times.min()) if len(logged) else None,
+        float(logged.times.max()) if len(logged) else None,
         len(logged),
         len(set(logged.hashes)),
         logged.others,
         logged.cut,
+        logged.future,
+        len(logged) - sum(window.predictions for window in windows),
+        windows[0].start if windows else None,
         _latency(logged),
         _confidence(logged, reference, settings.min_confidence),
         _accuracy([label == truth for label, truth in _labelled(logged)]),

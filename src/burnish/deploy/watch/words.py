@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from burnish.deploy.watch.drift import CLASSES, Test
+from burnish.deploy.watch.drift import CLASSES, MOST_WINDOWS, Test
 from burnish.deploy.watch.hypotheses import PSI_SAMPLES
 from burnish.deploy.watch.summary import Accuracy, Class, Summary
 from burnish.runs.console import table
@@ -45,6 +45,8 @@ def facts(summary: Summary) -> Iterator[str]:
     yield f"predictions   {counted(summary)}"
     if summary.others:
         yield f"              {summary.others:,} more of other versions are left out"
+    if summary.future:
+        yield f"              {dated_wrongly(summary)}"
     if summary.latency:
         p50, p90, p99 = summary.latency.p50, summary.latency.p90, summary.latency.p99
         yield f"latency       p50 {p50:.1f} ms, p90 {p90:.1f} ms, p99 {p99:.1f} ms"
@@ -68,6 +70,21 @@ def counted(summary: Summary) -> str:
     if summary.distinct < FEW_DISTINCT * summary.predictions:
         return f"{text}; only {summary.distinct:,} distinct inputs: windows count each once"
     return f"{text}, {summary.distinct:,} distinct inputs"
+
+
+def dated_wrongly(summary: Summary) -> str:
+    """What is left out since its time has not come yet."""
+    return f"{summary.future:,} more are dated in the future and left out: a clock was wrong"
+
+
+def uncompared(summary: Summary) -> str:
+    """Which predictions no window holds; "" if all are compared."""
+    if not summary.uncompared or summary.compared_since is None:
+        return ""
+    before = moment(summary.compared_since, summary.looked)
+    full = len(summary.windows) == MOST_WINDOWS
+    why = f" ({MOST_WINDOWS} windows at most: take larger ones)" if full else ""
+    return f"{summary.uncompared:,} older predictions, before {before}, were not compared{why}"
 
 
 def accuracy(found: Accuracy | None) -> str:
@@ -110,6 +127,8 @@ def drift_lines(summary: Summary) -> Iterator[str]:
         f"              any false alarm in a look: at most {percent(summary.settings.alpha)} "
         f"(Holm over {tests} tests)"
     )
+    if older := uncompared(summary):
+        yield f"              {older}"
     yield table(
         [["newest window", "mean", "reference", "distance", "p", "PSI", ""], *_tests(summary)]
     )

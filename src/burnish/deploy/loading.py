@@ -1,4 +1,4 @@
-"""The formats that need torch, or ExecuTorch, to be run: from a file to a function.
+"""From a bundle to a function, whatever its format.
 
 A TorchScript file is a program, and reading a torch.export file may run one: torch 2.14 unpickles
 what it cannot read as plain tensors, and evaluates the sizes that are written in it. The hash in
@@ -12,12 +12,58 @@ ONNX and ExecuTorch files are data for an interpreter and need no such word.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from burnish.deploy.runtime import Runtime
+from burnish.deploy.bundle import Bundle
+from burnish.deploy.preprocess import Inputs
+from burnish.deploy.runtime import Logits, Runtime, onnx_runtime
 from burnish.errors import BundleError
 
 PROGRAMS = ("torchscript", "torch_export")
+
+
+def runtime(bundle: Bundle, threads: int | None = None, trusted: Sequence[str] = ()) -> Runtime:
+    """Load a bundle's net.
+
+    Args:
+        bundle: whose hash is compared first.
+        threads: that share one batch; None: one a core.
+        trusted: formats whose files may run code, see above.
+
+    Raises:
+        BundleError: if the file is damaged or not trusted, its format cannot be run here, or an
+            extra is missing.
+    """
+    bundle.verify_hash()
+    if bundle.format == "onnx":
+        run = onnx_runtime(bundle, threads)
+    else:
+        run = load(bundle.format, bundle.file, trusted=bundle.format in trusted)
+    return _as_described(bundle, run)
+
+
+def _as_described(bundle: Bundle, run: Runtime) -> Runtime:
+    """The same, refusing answers that do not fit the bundle's spec: the net may be another's."""
+    classes = bundle.spec.num_classes
+
+    def checked(inputs: Inputs) -> Logits:
+        try:
+            logits = run(inputs)
+        except Exception as error:  # each runtime has errors of its own
+            reason = str(error).strip().partition("\n")[0]
+            raise BundleError(
+                f"{bundle.file}: fails for inputs {list(inputs.shape)}, as spec.json describes "
+                f"them ({reason})"
+            ) from error
+        if logits.shape != (len(inputs), classes):
+            raise BundleError(
+                f"{bundle.file}: answers {list(logits.shape)} to {len(inputs)} inputs; spec.json "
+                f"has {classes} classes"
+            )
+        return logits
+
+    return checked
 
 
 def load(format: str, file: Path, *, trusted: bool = False) -> Runtime:
