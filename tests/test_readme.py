@@ -93,7 +93,8 @@ def test_a_run_is_shipped(run, tmp_path, folder_root):
             continue
         verb = Path(words[1]).stem
         done = launch(verb, *words[2:], cwd=tmp_path, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
+        expected = 4 if verb == "watch" else 0  # one prediction is too little to compare
+        assert done.returncode == expected, done.stdout + done.stderr
     assert "predictions   1 " in " ".join(done.stdout.split("\n"))
 
 

@@ -5,22 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-
-from PIL import features
 
 from burnish.errors import DataError
 
 SPLITS = ("train", "val", "test")
-# Pillow may be built without these two.
-_CODECS = {
-    ".avif": "avif" in features.modules and features.check_module("avif"),
-    ".jp2": features.check_codec("jpg_2000"),
-}
-EXTENSIONS = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
-    | {ending for ending, there in _CODECS.items() if there}
-)
 NAMED = 20  # files named in a message; the rest are counted
 
 Labelled = tuple[Path, int]  # a file and the index of its class
@@ -41,6 +31,20 @@ class FoundImages:
     files: dict[str, list[Labelled]]
     notes: list[str] = field(default_factory=list)
     tables: dict[str, Path] = field(default_factory=dict)
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """How the names of pictures end, in small letters."""
+    from PIL import features  # here: commands that must start at once see this file
+
+    # Pillow may be built without these two.
+    more = {
+        ".avif": "avif" in features.modules and features.check_module("avif"),
+        ".jp2": features.check_codec("jpg_2000"),
+    }
+    always = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+    return frozenset(always | {ending for ending, there in more.items() if there})
 
 
 def listed(lines: Iterable[str]) -> str:
@@ -86,9 +90,9 @@ def _files_of_split(folder: Path, found: FoundImages) -> list[Labelled]:
     pairs, others = [], 0
     for class_folder in folders:
         everything = _walk(class_folder)
-        images = [path for path in everything if path.suffix.lower() in EXTENSIONS]
+        images = [path for path in everything if path.suffix.lower() in extensions()]
         if not images:
-            raise DataError(f"{class_folder}: no images ({', '.join(sorted(EXTENSIONS))})")
+            raise DataError(f"{class_folder}: no images ({', '.join(sorted(extensions()))})")
         others += len(everything) - len(images)
         pairs += [(path, labels[class_folder.name]) for path in images]
     if not pairs:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 
-from burnish.data.folder_scan import EXTENSIONS
+from burnish.data.folder_scan import extensions
 from burnish.deploy.batch.items import Item
 
 NAMED = 5  # endings of files that are left out; the others are counted
@@ -35,7 +35,7 @@ def walk(root: str, notes: list[str]) -> Iterator[Item]:
             ways.pop()
         elif not path.endswith(os.sep):
             ending = os.path.splitext(path)[1].lower()  # noqa: PTH122
-            if ending in EXTENSIONS:
+            if ending in extensions():
                 yield Item(path, path)
             else:
                 others[ending[:LONGEST] or "no ending"] += 1
