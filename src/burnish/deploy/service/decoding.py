@@ -73,10 +73,14 @@ class Decoder:
             raise Refused(413, f"the images have {found} pixels together; at most {most} are taken")
 
     def _text(self, text: str) -> str:
+        """Without outer blanks, as in training."""
         most = self._settings.max_characters
         if len(text) > most:
             raise Refused(413, f"the text has {len(text)} characters; at most {most} are taken")
-        return text
+        try:
+            return self._preprocess.read(text)  # type: ignore[return-value]
+        except DataError as error:
+            raise Refused(422, str(error)) from error
 
     def _image(self, data: bytes) -> Pixels:
         if not data:
