@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml constraints.txt
 train: $(STAMP) ## train the default experiment (digits, no download); make train ARGS='model=mlp'
 	$(BIN)/python src/train.py $(ARGS)
 
+# Two test processes share the cores: threads within each would only get in their way.
+test test-all: export OMP_NUM_THREADS := 1
+
 test: $(STAMP) ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 -m 'not slow and not gpu and not postgres and not executorch'
 
