@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +35,7 @@ from burnish.deploy.verify import Differs, verify
 from burnish.deploy.watch.reference import make_reference
 from burnish.errors import BundleError
 from burnish.runs.folder import RunFolder
+from burnish.runs.provenance import versions
 from burnish.spec import Spec
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def make_bundle(trained: Trained, format: str, target: Path) -> Bundle:
             "created": _now(),
             "quantize": "none",
             "source": dict(trained.source),
-            "versions": versions(),
+            "versions": versions(PACKAGES),
             "verification": verification,
         }
         write_card(folder, format, card)
@@ -240,17 +240,6 @@ def staged(target: Path) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def versions() -> dict[str, str]:
-    """Of the packages that an export depends on, if they are installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
 
@@ -286,7 +275,7 @@ def _write_reference(predictor: Predictor, items: Items | None, folder: Path) ->
 def _metadata(trained: Trained) -> dict[str, str]:
     spec = trained.spec.to_dict()
     return {
-        "burnish": versions().get("burnish", ""),
+        "burnish": versions(PACKAGES).get("burnish", ""),
         "run": trained.name,
         "spec": json.dumps(spec, ensure_ascii=False),
         "class_names": json.dumps(spec["class_names"], ensure_ascii=False),
@@ -295,7 +284,7 @@ def _metadata(trained: Trained) -> dict[str, str]:
 
 def _facts(base: Bundle) -> dict[str, Any]:
     facts = {"name": base.name, "created": _now(), "source": base.card.get("source", {})}
-    return {**facts, "versions": versions(), "made_from": base.card["sha256"]}
+    return {**facts, "versions": versions(PACKAGES), "made_from": base.card["sha256"]}
 
 
 def _copy(base: Bundle, folder: Path, names: Sequence[str]) -> None:

@@ -31,7 +31,7 @@ def provenance(seed: int, data: dict[str, Any]) -> dict[str, Any]:
         "command": sys.argv,
         "folder": str(Path.cwd()),
         "git": git_state(Path.cwd()),
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": {"python": platform.python_version()} | versions(),
         "hardware": _hardware(),
         "seed": seed,
         "data": data,
@@ -71,9 +71,10 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 @cache
-def _versions() -> dict[str, str]:
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:
+    """Of those that are installed."""
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
