@@ -1,4 +1,4 @@
-"""Some forty requests that nobody sends with good intentions: status and time of each.
+"""Over fifty requests that nobody sends with good intentions: status and time of each.
 
     python benchmarks/hostile.py BUNDLE     (an exported image net)
 

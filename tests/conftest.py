@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,7 +23,9 @@ def pytest_configure() -> None:
     """One thread: two workers share two cores, and sums are added up in one order."""
     torch.set_num_threads(1)
     # Digests of test files are no business of the person's own cache.
-    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="burnish-tests-")
+    cache = tempfile.mkdtemp(prefix="burnish-tests-")
+    os.environ["XDG_CACHE_HOME"] = cache
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
