@@ -1,13 +1,13 @@
 """Every net of conf/model as ONNX: verified, how large, how fast beside the net in memory.
 
-    python benchmarks/export.py [NAME ...]
+    python benchmarks/export.py [NAME ...] [--threads 2]
 
 For each net: the parameters, seconds that the export and its verification took, the file, the worst
 difference of a logit (absolute, and relative to the largest of its row) at batch sizes 1, 2 and 7,
 for texts at several lengths with padding, and the milliseconds of one input, eager and in
-onnxruntime, on one thread each, measured in turns in this process. Weights are random, running
-statistics too, so that normalisation does something. Images are 32 x 32 RGB; the timed text has 16
-characters.
+onnxruntime, on one thread each or as many as asked for, measured in turns in this process. Weights
+are random, running statistics too, so that normalisation does something. Images are 32 x 32 RGB;
+the timed text has 16 characters.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def net_of(name: str, spec: Spec) -> nn.Module:
     return net
 
 
-def measured(name: str, folder: Path) -> list[str]:
+def measured(name: str, folder: Path, threads: int) -> list[str]:
     """One row of the table."""
     spec: Spec = TEXTS if name in OF_TEXTS else IMAGES
     net = net_of(name, spec)
@@ -64,7 +64,8 @@ def measured(name: str, folder: Path) -> list[str]:
     bundle = make_bundle(Trained(net, spec, config, name, {}, sample), "onnx", folder / name)
     seconds = time.perf_counter() - started
     inputs = preprocess(spec).batch(sample[-1:])
-    times = latencies({"eager": torch_runtime(net), "onnx": runtime(bundle, threads=1)}, inputs)
+    runs = {"eager": torch_runtime(net), "onnx": runtime(bundle, threads)}
+    times = latencies(runs, inputs)
     figures = bundle.card["verification"]["batches"].values()
     return [
         name,
@@ -84,10 +85,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     known = sorted(path.stem for path in (conf_dir() / "model").glob("*.yaml"))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)}")
-    names = parser.parse_args().names or known
-    torch.set_num_threads(1)  # whatever else runs then matters little
+    parser.add_argument("--threads", type=int, default=1)  # then what else runs matters little
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as folder:
-        rows = [HEADINGS, *(measured(name, Path(folder)) for name in names)]
+        rows = [HEADINGS, *(measured(n, Path(folder), given.threads) for n in given.names or known)]
     print(table(rows))
 
 

@@ -19,6 +19,7 @@ from burnish.commands.measuring import (
     refuse_drop,
 )
 from burnish.commands.opened import open_run
+from burnish.deploy import measure
 from burnish.deploy.bundle import Bundle
 from burnish.deploy.loading import runtime
 from burnish.deploy.making import make_bundle
@@ -28,6 +29,12 @@ from burnish.deploy.verify import Differs
 from burnish.errors import BundleError
 from burnish.runs.console import open_log
 from launch import TINY
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    """No test looks at how long anything takes."""
+    monkeypatch.setattr(measure, "PAUSE", 0)
 
 
 @pytest.fixture(scope="module")

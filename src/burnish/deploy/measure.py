@@ -23,10 +23,11 @@ from burnish.errors import DataError
 Labelled = tuple[Inputs, NDArray[Any]]
 
 LARGE = 128  # samples of the batch that throughput is measured with
-ROUNDS = 3, 50  # fewest and most
+ROUNDS = 3, 25  # fewest and most
 LOADS = 3
-# The threads of one runtime look for more work for a while; nobody else is timed meanwhile.
-PAUSE = 0.01
+# Seconds. The threads of one runtime look for more work for a while, and nobody else is timed
+# meanwhile: after 10 ms they still doubled the time of the next on two cores.
+PAUSE = 0.05
 
 
 @dataclass(frozen=True)
