@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,11 +68,6 @@ class Measured:
     per_second: float
     accuracy: float
     difference: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain containers, floats rounded to 6 digits."""
-        values = asdict(self)
-        return {k: round(v, 6) if isinstance(v, float) else v for k, v in values.items()}
 
 
 def compare(

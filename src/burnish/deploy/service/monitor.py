@@ -22,23 +22,24 @@ from burnish.deploy.service.charts import Dot, bar, curve
 from burnish.deploy.service.page import HEADERS
 from burnish.deploy.service.refusal import Refused
 from burnish.deploy.service.service import Service
-from burnish.deploy.watch.drift import CLASSES, Test, Window
+from burnish.deploy.watch.drift import Test, Window
 from burnish.deploy.watch.gauges import SECONDS, Monitor
 from burnish.deploy.watch.reference import reference_of
 from burnish.deploy.watch.summary import Class, Confidence, Summary
 from burnish.deploy.watch.words import (
+    SHOWN_CLASSES,
     accuracy,
     counted,
     dated_wrongly,
     moment,
     number,
     percent,
+    title,
     uncompared,
     verdict,
 )
 from burnish.errors import BurnishError
 
-SHOWN_CLASSES = 12
 NO_LOG = (
     "This service keeps no log, so there is nothing to watch. Start it with log=FILE and it "
     "writes down every prediction; this page then shows latency, confidence, classes and drift."
@@ -184,7 +185,7 @@ def _history(name: str, windows: Sequence[Window], looked: float) -> str:
     ends = moment(windows[0].start, looked), moment(windows[-1].end, looked)
     says = f"{name}: distance of each window to the reference, {sum(d.odd for d in dots)} drifted"
     svg = curve(dots, top, ends, says)
-    return f"<figure><figcaption>{escape(_shown(name))}</figcaption>{svg}</figure>"
+    return f"<figure><figcaption>{escape(title(name))}</figcaption>{svg}</figure>"
 
 
 def _newest(window: Window) -> str:
@@ -202,11 +203,7 @@ def _row(test: Test) -> str:
     cells = [*means, f"{test.distance:.3f}", escape(number(test)), index]
     said = '<td class="drift">drift</td>' if test.drifted else '<td class="steady">as before</td>'
     values = "".join(f'<td class="n">{cell}</td>' for cell in cells)
-    return f"<tr><td>{escape(_shown(test.name))}</td>{said}{values}</tr>"
-
-
-def _shown(name: str) -> str:
-    return "class mix" if name == CLASSES else name
+    return f"<tr><td>{escape(title(test.name))}</td>{said}{values}</tr>"
 
 
 def _confidence(found: Confidence, reference: Sequence[float] | None) -> str:

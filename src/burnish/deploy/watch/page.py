@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from burnish.deploy.watch.drift import CLASSES, Window
+from burnish.deploy.watch.drift import Window
 from burnish.deploy.watch.summary import Summary
 from burnish.deploy.watch.words import (
     NO_REFERENCE,
@@ -16,6 +16,7 @@ from burnish.deploy.watch.words import (
     moment,
     number,
     percent,
+    title,
     uncompared,
     verdict,
 )
@@ -86,7 +87,7 @@ def _tests(summary: Summary, indices: bool) -> Iterator[list[Cell]]:
         drift = began.get(test.name)
         since = f"drift since {moment(drift.since, summary.looked)}" if drift else ""
         yield [
-            Noted(_title(test.name), since),
+            Noted(title(test.name), since),
             *(Number("" if x is None else f"{x:.3f}") for x in (test.mean, test.reference)),
             Number(f"{test.distance:.3f}"),
             Number(number(test)),
@@ -134,7 +135,7 @@ def _chart(windows: tuple[Window, ...], name: str) -> Picture:
         axes.legend(loc="upper left", ncols=2)
 
     found = f"{int(drifted.sum())} of {len(windows)} windows drifted"
-    return chart(draw(_title(name), paint), "", f"{_title(name)}: {found}")
+    return chart(draw(title(name), paint), "", f"{title(name)}: {found}")
 
 
 def _clock(seconds: Sequence[float]) -> tuple[str, list[str]]:
@@ -143,7 +144,3 @@ def _clock(seconds: Sequence[float]) -> tuple[str, list[str]]:
     if len(set(days)) == 1:
         return f", {days[0]}", list(times)
     return "", [f"{time}\n{day}" for day, time in zip(days, times, strict=True)]
-
-
-def _title(name: str) -> str:
-    return "class mix" if name == CLASSES else name

@@ -10,7 +10,7 @@ from burnish.deploy.watch.hypotheses import PSI_SAMPLES
 from burnish.deploy.watch.summary import Accuracy, Class, Summary
 from burnish.runs.console import table
 
-SHOWN_CLASSES = 12  # most predicted ones, in the terminal
+SHOWN_CLASSES = 12  # most predicted ones, in the terminal and on /monitor
 FEW_DISTINCT = 0.5  # of the predictions, below which repeats are worth a word
 
 NO_REFERENCE = (
@@ -144,9 +144,14 @@ def verdict(summary: Summary) -> str:
     together: dict[str, list[str]] = {}
     for drift in summary.drifts:
         when = f"since the window of {moment(drift.since, summary.looked)}"
-        name = "class mix" if drift.name == CLASSES else drift.name
+        name = title(drift.name)
         together.setdefault(when + ("" if drift.lasts else " (over)"), []).append(name)
     return "DRIFT: " + "; ".join(f"{', '.join(names)} {when}" for when, names in together.items())
+
+
+def title(name: str) -> str:
+    """What a person reads for the name of a test."""
+    return "class mix" if name == CLASSES else name
 
 
 def number(test: Test) -> str:
@@ -161,7 +166,7 @@ def _tests(summary: Summary) -> Iterator[list[str]]:
         said = f"since {moment(drift.since, summary.looked)}" if drift and drift.lasts else ""
         means = ["" if x is None else f"{x:.3f}" for x in (test.mean, test.reference)]
         index = "" if test.psi is None else f"{test.psi:.2f}"
-        name = "class mix" if test.name == CLASSES else test.name
+        name = title(test.name)
         yield [name, *means, f"{test.distance:.3f}", number(test), index, said]
 
 
